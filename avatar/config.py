@@ -1,0 +1,65 @@
+"""Configuration: frozen dataclasses whose defaults run on a laptop without a GPU."""
+
+from dataclasses import dataclass
+
+STAGES = ("audio_encoder", "motion", "rasterizer", "enhancer", "stabilizer")
+"""The five stages in the order a frame passes them: folders, models, metrics, CLI and Helm use these names."""
+
+SAMPLE_RATE_HZ = 16_000
+"""Rate of the audio inside the pipeline."""
+
+FEATURE_RATE_HZ = 50
+"""Rate of Wav2Vec2 features and of the motion track."""
+
+FEATURE_HOP_SAMPLES = SAMPLE_RATE_HZ // FEATURE_RATE_HZ
+
+FRAME_RATES = (25, 30, 50, 60)
+SIZES = (512, 256)
+BLENDSHAPE_COUNT = 52
+VISEME_COUNT = 20
+LANDMARK_COUNT = 68
+FRAME_SIZE = 512
+"""Width and height in pixels of the pictures that stages exchange."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowConfig:
+    """Where the analysis windows lie on the session's audio clock.
+
+    Attributes:
+        window_ms: length of one window.
+        hop_ms: distance of two windows; smaller costs more and looks further ahead on average.
+        lookahead_ms: audio after a frame's own time that must be there before the frame is made.
+    """
+
+    window_ms: int = 1500
+    hop_ms: int = 100
+    lookahead_ms: int = 200
+
+    def __post_init__(self):
+        feature_ms = 1000 // FEATURE_RATE_HZ
+        for name in ("window_ms", "hop_ms", "lookahead_ms"):
+            value = getattr(self, name)
+            if value <= 0 or value % feature_ms:
+                raise ValueError(f"{name} must be a positive multiple of {feature_ms}, got {value}")
+        if self.lookahead_ms < self.hop_ms + feature_ms:
+            raise ValueError(
+                f"lookahead_ms must be at least hop_ms + {feature_ms} = {self.hop_ms + feature_ms}, got {self.lookahead_ms}"
+            )
+
+    @property
+    def window_samples(self) -> int:
+        return self.window_ms * SAMPLE_RATE_HZ // 1000
+
+    @property
+    def hop_samples(self) -> int:
+        return self.hop_ms * SAMPLE_RATE_HZ // 1000
+
+    @property
+    def window_rows(self) -> int:
+        """Feature and motion rows of one window."""
+        return self.window_samples // FEATURE_HOP_SAMPLES
+
+    @property
+    def hop_rows(self) -> int:
+        return self.hop_samples // FEATURE_HOP_SAMPLES
