@@ -1,0 +1,40 @@
+# `make demo` turns a speech file into a talking head; `make test` runs the tests. Both set up what they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := demo
+.PHONY: demo test test-fast lint serve clean
+
+AUDIO ?= examples/hello.wav
+OUT ?= out.mp4
+VENV := .venv
+# The interpreter must have a shared libpython and be 3.10 to 3.12: the Triton stub is built for these.
+PYTHON ?= $(shell scripts/find_python)
+
+demo: $(VENV)/.serving
+	$(VENV)/bin/avatar render $(AUDIO) -o $(OUT) --timings
+
+serve: $(VENV)/.serving
+	$(VENV)/bin/avatar serve
+
+test: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/python -m pytest -m "slow or not slow"
+
+test-fast: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+$(VENV)/bin/python:
+	scripts/make_venv $(VENV) $(PYTHON)
+
+$(VENV)/.serving: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.serving
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .cache build

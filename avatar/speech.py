@@ -1,0 +1,82 @@
+"""One uninterrupted run of audio: PCM in, analysis windows out, motion back in, motion at any settled time out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.audio import SampleQueue, StreamingResampler
+from avatar.config import WindowConfig
+from avatar.motion import Motion, MotionTrack
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Attributes:
+    index: n; the window ends at (n+1)·hop_ms on this run's clock.
+    audio: [window_samples] float32 in [-1, 1] at 16 kHz, zeros before the first and after the last sample.
+    """
+
+    index: int
+    audio: np.ndarray
+
+
+class Speech:
+    """The run's clock starts at its first sample."""
+
+    def __init__(self, sample_rate_hz: int, window: WindowConfig):
+        self._sample_rate_hz = sample_rate_hz
+        self._window = window
+        self._resampler = StreamingResampler(sample_rate_hz)
+        self._sent = SampleQueue(np.dtype(np.int16))
+        self._audio = SampleQueue(np.dtype(np.float32))
+        self._next_window = 0
+        self.ended = False
+        self.track = MotionTrack(window)
+
+    @property
+    def received_samples(self) -> int:
+        """At the sent rate."""
+        return self._sent.end
+
+    @property
+    def received_s(self) -> float:
+        return self._sent.end / self._sample_rate_hz
+
+    def push(self, pcm: np.ndarray) -> None:
+        """pcm: [N] int16 at the sent rate."""
+        self._sent.append(pcm)
+        self._audio.append(self._resampler.push(pcm))
+
+    def end(self) -> None:
+        """No more audio follows: what look-ahead is missing is taken as silence."""
+        if not self.ended:
+            self.ended = True
+            self._audio.append(self._resampler.push(np.zeros(0, np.int16), last=True))
+
+    def windows(self, until_s: float) -> Iterator[Window]:
+        """Windows whose audio is complete, in order, each once; after `end` as far as time `until_s` needs them."""
+        while True:
+            last = (self._next_window + 1) * self._window.hop_samples
+            needed = self._next_window * self._window.hop_ms <= until_s * 1000 + self._window.lookahead_ms
+            if not (last <= self._audio.end or (self.ended and needed)):
+                return
+            first = last - self._window.window_samples
+            self._audio.forget(first)
+            index = self._next_window
+            self._next_window += 1
+            yield Window(index, self._audio.read(first, last))
+
+    def settle(self, motion: Motion) -> None:
+        """Takes the motion of the next window, in the order of `windows`."""
+        self.track.add(motion)
+
+    def slice(self, first: int, last: int) -> np.ndarray:
+        """Sent samples [first, last) of the run's clock as int16; what was never sent is left off at the end."""
+        return self._sent.read(first, min(last, self._sent.end))
+
+    def forget(self, before_s: float) -> None:
+        self._sent.forget(int(before_s * self._sample_rate_hz))
+        self.track.forget(before_s)
+
+
