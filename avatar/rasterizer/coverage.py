@@ -1,0 +1,204 @@
+"""Which triangle each pixel shows: exact integer coverage and a depth test.
+
+Vertices are snapped to 1/256 of a pixel, after which edge functions are exact in int64. With the top-left rule two triangles that share
+an edge never leave a hole and never both take a pixel (Pineda 1988, "A parallel algorithm for polygon rasterization").
+"""
+
+import math
+
+import numpy as np
+
+from avatar.jit import kernel
+
+SUBPIXELS = 256
+"""Snapping grid: steps per pixel."""
+
+BAND_ROWS = 16
+"""Workers take turns on bands of this many rows."""
+
+OUTSIDE = np.int32(-(2**31))
+"""Marks in `screen[:, 0]` a vertex that cannot be drawn: behind the camera, too far off the picture, or not finite."""
+
+EMPTY_DEPTH = np.nextafter(np.float32(1), np.float32(2))
+"""Depth of a pixel that shows nothing: beyond the far plane z/w = 1."""
+
+_LARGEST_PX = 2.0**20
+_SMALLEST_W = 1e-6
+
+
+@kernel
+def transform(vertices, matrix, clip):
+    """Homogeneous clip-space positions `clip` [V, 4] of `vertices` [V, 3] under the column-vector `matrix` [4, 4], all float32."""
+    for vertex in range(vertices.shape[0]):
+        x, y, z = vertices[vertex, 0], vertices[vertex, 1], vertices[vertex, 2]
+        for row in range(4):
+            clip[vertex, row] = matrix[row, 0] * x + matrix[row, 1] * y + matrix[row, 2] * z + matrix[row, 3]
+
+
+@kernel
+def project(clip, width, height, screen, depth_and_inverse_w):
+    """Snapped picture positions of clip-space vertices.
+
+    Args:
+        clip: [V, 4] float32, x y z w.
+        width, height: picture size in pixels; x/w = -1 is the left border, y/w = -1 the border of row 0.
+        screen: [V, 2] int32, written: x and y in 1/256 pixel; x is `OUTSIDE` for vertices that cannot be drawn.
+        depth_and_inverse_w: [V, 2] float32, written: z/w and 1/w, zero for vertices that cannot be drawn.
+    """
+    for vertex in range(clip.shape[0]):
+        w = clip[vertex, 3]
+        screen[vertex, 0] = OUTSIDE
+        screen[vertex, 1] = 0
+        depth_and_inverse_w[vertex, 0] = 0
+        depth_and_inverse_w[vertex, 1] = 0
+        if not w > _SMALLEST_W:
+            continue
+        inverse_w = np.float32(1) / w
+        depth = clip[vertex, 2] * inverse_w
+        x_px = (np.float64(clip[vertex, 0]) / w * 0.5 + 0.5) * width
+        y_px = (np.float64(clip[vertex, 1]) / w * 0.5 + 0.5) * height
+        if abs(x_px) < _LARGEST_PX and abs(y_px) < _LARGEST_PX and abs(depth) < _LARGEST_PX and inverse_w > 0:
+            screen[vertex, 0] = np.int32(math.floor(x_px * SUBPIXELS + 0.5))
+            screen[vertex, 1] = np.int32(math.floor(y_px * SUBPIXELS + 0.5))
+            depth_and_inverse_w[vertex, 0] = depth
+            depth_and_inverse_w[vertex, 1] = inverse_w
+
+
+@kernel
+def orient(screen, tri, facing):
+    """Sign of each triangle's area, `facing` [F] int8: +1 clockwise on a picture whose rows grow downwards, -1 counter, 0 not drawable."""
+    for face in range(tri.shape[0]):
+        a, b, c = tri[face, 0], tri[face, 1], tri[face, 2]
+        ax, ay = np.int64(screen[a, 0]), np.int64(screen[a, 1])
+        bx, by = np.int64(screen[b, 0]), np.int64(screen[b, 1])
+        cx, cy = np.int64(screen[c, 0]), np.int64(screen[c, 1])
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if ax == OUTSIDE or bx == OUTSIDE or cx == OUTSIDE or area == 0:
+            facing[face] = 0
+        else:
+            facing[face] = 1 if area > 0 else -1
+
+
+@kernel
+def _edge_bias(x_slope, y_slope):
+    """0 where a pixel center exactly on the edge belongs to the triangle (left edge, or horizontal top edge), else -1."""
+    return np.int64(0) if x_slope > 0 or (x_slope == 0 and y_slope > 0) else np.int64(-1)
+
+
+@kernel
+def _first_center(position):
+    """Index of the first pixel whose center lies at or after `position` (1/256 pixel)."""
+    return (position + (SUBPIXELS // 2 - 1)) >> 8
+
+
+@kernel
+def rasterize_rows(screen, depth_and_inverse_w, tri, facing, first_face, last_face, both_sides, worker, workers, depth, face_id):
+    """Draw triangles first_face..last_face-1 into the rows that belong to `worker`.
+
+    Args:
+        screen, depth_and_inverse_w: as `project` writes them.
+        tri: [F, 3] int32. facing: [F] int8, as `orient` writes it.
+        both_sides: draw triangles of negative area too.
+        worker, workers: this worker's number and how many there are; rows are dealt in bands of `BAND_ROWS`.
+        depth: [H, W] float32, z/w, updated: smaller is nearer, the earlier triangle keeps a tie.
+        face_id: [H, W] int32, updated: index of the visible triangle.
+    """
+    height, width = depth.shape
+    for face in range(first_face, last_face):
+        if facing[face] == 0 or (facing[face] < 0 and not both_sides):
+            continue
+        a, b, c = tri[face, 0], tri[face, 1], tri[face, 2]
+        if facing[face] < 0:
+            b, c = c, b
+        ax, ay = np.int64(screen[a, 0]), np.int64(screen[a, 1])
+        bx, by = np.int64(screen[b, 0]), np.int64(screen[b, 1])
+        cx, cy = np.int64(screen[c, 0]), np.int64(screen[c, 1])
+        top = max(_first_center(min(ay, by, cy)), 0)
+        bottom = min(_first_center(max(ay, by, cy) + 1) - 1, height - 1)
+        left = max(_first_center(min(ax, bx, cx)), 0)
+        right = min(_first_center(max(ax, bx, cx) + 1) - 1, width - 1)
+        if top > bottom or left > right:
+            continue
+        if workers > 1 and top // BAND_ROWS == bottom // BAND_ROWS and (top // BAND_ROWS) % workers != worker:
+            continue
+
+        # Edge functions opposite a, b, c at the first pixel center, and their steps.
+        x0, y0 = left * SUBPIXELS + SUBPIXELS // 2, top * SUBPIXELS + SUBPIXELS // 2
+        a_dx, a_dy = (by - cy) * SUBPIXELS, (cx - bx) * SUBPIXELS
+        b_dx, b_dy = (cy - ay) * SUBPIXELS, (ax - cx) * SUBPIXELS
+        c_dx, c_dy = (ay - by) * SUBPIXELS, (bx - ax) * SUBPIXELS
+        a_edge = (cx - bx) * (y0 - by) - (cy - by) * (x0 - bx)
+        b_edge = (ax - cx) * (y0 - cy) - (ay - cy) * (x0 - cx)
+        c_edge = (bx - ax) * (y0 - ay) - (by - ay) * (x0 - ax)
+
+        inverse_area = 1.0 / np.float64(a_edge + b_edge + c_edge)
+        az, bz, cz = (np.float64(depth_and_inverse_w[a, 0]), np.float64(depth_and_inverse_w[b, 0]), np.float64(depth_and_inverse_w[c, 0]))
+        z_first = np.float32((a_edge * az + b_edge * bz + c_edge * cz) * inverse_area)
+        z_dx = np.float32((a_dx * az + b_dx * bz + c_dx * cz) * inverse_area)
+        z_dy = np.float32((a_dy * az + b_dy * bz + c_dy * cz) * inverse_area)
+
+        a_edge += _edge_bias(a_dx, a_dy)
+        b_edge += _edge_bias(b_dx, b_dy)
+        c_edge += _edge_bias(c_dx, c_dy)
+        for row in range(top, bottom + 1):
+            if workers == 1 or (row // BAND_ROWS) % workers == worker:
+                a_inside, b_inside, c_inside = a_edge, b_edge, c_edge
+                z_row = z_first + z_dy * np.float32(row - top)
+                for column in range(left, right + 1):
+                    if (a_inside | b_inside | c_inside) >= 0:
+                        z = z_row + z_dx * np.float32(column - left)
+                        if z < depth[row, column] and z >= -1:
+                            depth[row, column] = z
+                            face_id[row, column] = face
+                    a_inside += a_dx
+                    b_inside += b_dx
+                    c_inside += c_dx
+            a_edge += a_dy
+            b_edge += b_dy
+            c_edge += c_dy
+
+
+@kernel
+def barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db):
+    """Perspective-correct barycentric coordinates of every covered pixel, in nvdiffrast's layout.
+
+    With edge functions e_i (linear in the picture) and q_i = e_i / w_i: u = q_0 / (q_0 + q_1 + q_2), v likewise with q_1.
+
+    Args:
+        screen, depth_and_inverse_w, tri, face_id: as `rasterize_rows` left them.
+        rast: [H, W, 4] float32, written: u, v, z/w, triangle index + 1; zero where nothing is drawn.
+        rast_db: [H, W, 4] float32, written: du/dx, du/dy, dv/dx, dv/dy per pixel.
+    """
+    height, width = face_id.shape
+    for row in range(height):
+        for column in range(width):
+            face = face_id[row, column]
+            if face < 0:
+                for channel in range(4):
+                    rast[row, column, channel] = 0
+                    rast_db[row, column, channel] = 0
+                continue
+            a, b, c = tri[face, 0], tri[face, 1], tri[face, 2]
+            center_x, center_y = column * SUBPIXELS + SUBPIXELS // 2, row * SUBPIXELS + SUBPIXELS // 2
+            ax, ay = np.float64(screen[a, 0] - center_x), np.float64(screen[a, 1] - center_y)
+            bx, by = np.float64(screen[b, 0] - center_x), np.float64(screen[b, 1] - center_y)
+            cx, cy = np.float64(screen[c, 0] - center_x), np.float64(screen[c, 1] - center_y)
+            a_edge, b_edge, c_edge = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
+            area = a_edge + b_edge + c_edge
+            aw, bw, cw = depth_and_inverse_w[a, 1], depth_and_inverse_w[b, 1], depth_and_inverse_w[c, 1]
+            aq, bq, cq = a_edge * aw, b_edge * bw, c_edge * cw
+            inverse_sum = 1.0 / (aq + bq + cq)
+            u, v = aq * inverse_sum, bq * inverse_sum
+            rast[row, column, 0] = u
+            rast[row, column, 1] = v
+            rast[row, column, 2] = (
+                a_edge * depth_and_inverse_w[a, 0] + b_edge * depth_and_inverse_w[b, 0] + c_edge * depth_and_inverse_w[c, 0]
+            ) / area
+            rast[row, column, 3] = face + 1
+            a_dx, a_dy = (by - cy) * aw * SUBPIXELS, (cx - bx) * aw * SUBPIXELS
+            b_dx, b_dy = (cy - ay) * bw * SUBPIXELS, (ax - cx) * bw * SUBPIXELS
+            c_dx, c_dy = (ay - by) * cw * SUBPIXELS, (bx - ax) * cw * SUBPIXELS
+            rast_db[row, column, 0] = (a_dx - u * (a_dx + b_dx + c_dx)) * inverse_sum
+            rast_db[row, column, 1] = (a_dy - u * (a_dy + b_dy + c_dy)) * inverse_sum
+            rast_db[row, column, 2] = (b_dx - v * (a_dx + b_dx + c_dx)) * inverse_sum
+            rast_db[row, column, 3] = (b_dy - v * (a_dy + b_dy + c_dy)) * inverse_sum

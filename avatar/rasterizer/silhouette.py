@@ -1,0 +1,127 @@
+"""Antialiasing by analytic edge coverage: silhouette edges blend the two pixels whose centers they part.
+
+Source: Laine et al. 2020, "Modular primitives for high-performance differentiable rendering", section 3.3. There each pixel looks at the
+edges of its own triangle; here each silhouette edge visits the pixel pairs that it parts, so that edges of triangles too thin to own a
+pixel, the usual ones on the rim of a finely meshed head, count as well.
+"""
+
+import math
+
+import numpy as np
+
+from avatar.jit import kernel
+
+SUBPIXELS = 256
+
+
+def edge_neighbors(tri: np.ndarray, same_point: np.ndarray | None = None) -> np.ndarray:
+    """Faces on the other side of each edge.
+
+    Args:
+        tri: [F, 3] integer vertex indices.
+        same_point: [V] integer, for each vertex the vertex that stands for its point; joins the two sides of texture seams.
+
+    Returns:
+        [F, 3] int32: the face across the edge opposite corner i, or -1 where the edge has no or several other faces.
+    """
+    welded = tri if same_point is None else same_point[tri]
+    ends = np.sort(np.stack([welded[:, [1, 2]], welded[:, [2, 0]], welded[:, [0, 1]]], axis=1).reshape(-1, 2), axis=1)
+    order = np.lexsort((ends[:, 1], ends[:, 0]))
+    ordered = ends[order]
+    same_as_next = np.append((ordered[1:] == ordered[:-1]).all(axis=1), False) if len(ordered) else np.zeros(0, bool)
+    same_as_last = np.roll(same_as_next, 1)
+    first = np.flatnonzero(same_as_next & ~same_as_last)
+    first = first[~same_as_next[np.minimum(first + 1, len(ordered) - 1)]]
+    neighbors = np.full(len(ends), -1, np.int32)
+    neighbors[order[first]] = order[first + 1] // 3
+    neighbors[order[first + 1]] = order[first] // 3
+    return neighbors.reshape(-1, 3)
+
+
+def same_points(positions: np.ndarray) -> np.ndarray:
+    """For each of the [V, 3] positions the index of the first vertex at exactly that position, [V] int32."""
+    _, first, inverse = np.unique(positions, axis=0, return_index=True, return_inverse=True)
+    return first[inverse.reshape(-1)].astype(np.int32)
+
+
+@kernel
+def _pair_is_open(edge_z, inside, outside, depth, depth_tolerance):
+    """Whether the surface whose edge this is shows at the inner pixel and something behind it at the outer one.
+
+    The inner pixel center lies up to a pixel inside the rim, where a curved surface is nearer than at the rim itself.
+    """
+    return depth[outside] > edge_z and depth[inside] > edge_z - depth_tolerance and depth[inside] < depth[outside]
+
+
+@kernel
+def blend_weights(
+    screen, depth_and_inverse_w, tri, facing, neighbors, first_face, last_face, both_sides, depth_tolerance, depth, pairs, weights
+):
+    """Pixel pairs that a visible silhouette edge parts, and how much one takes from the other.
+
+    An edge is a silhouette where its triangle is drawn and the one across is missing, not drawable, or turned the other way.
+    Steep edges part horizontal neighbors, flat ones vertical neighbors, at a distance d in [0, 1] from the inner pixel's center:
+    for d > 1/2 the outer pixel takes d - 1/2 of the inner one's color, else the inner one takes 1/2 - d of the outer one's.
+
+    Args:
+        screen, depth_and_inverse_w, tri, facing: as `coverage` writes them. neighbors: [F, 3] int32, of `edge_neighbors`.
+        first_face, last_face: range of faces to look at.
+        both_sides: whether triangles of negative area are drawn.
+        depth_tolerance: z/w by which the surface may come nearer between its rim and the next pixel center.
+        depth: [H, W] float32.
+        pairs: [N, 2] int32, written: flat index of the taking pixel, and of the one it takes from.
+        weights: [N] float32, written: share in [0, 1/2].
+
+    Returns:
+        Number of entries written; edges beyond N are left out.
+    """
+    height, width = depth.shape
+    flat_depth = depth.reshape(-1)
+    count = 0
+    for face in range(first_face, last_face):
+        if facing[face] == 0 or (facing[face] < 0 and not both_sides):
+            continue
+        for corner in range(3):
+            across = neighbors[face, corner]
+            if across >= 0 and facing[across] == facing[face]:
+                continue
+            if across >= 0 and both_sides and facing[across] != 0 and across < face:
+                continue  # The face across has visited this edge.
+            a, b, opposite = tri[face, (corner + 1) % 3], tri[face, (corner + 2) % 3], tri[face, corner]
+            ax, ay = np.float64(screen[a, 0]) / SUBPIXELS - 0.5, np.float64(screen[a, 1]) / SUBPIXELS - 0.5
+            bx, by = np.float64(screen[b, 0]) / SUBPIXELS - 0.5, np.float64(screen[b, 1]) / SUBPIXELS - 0.5
+            steep = abs(by - ay) > abs(bx - ax)
+            # Along the major axis `s` and across it `t`.
+            a_s, a_t, b_s, b_t = (ay, ax, by, bx) if steep else (ax, ay, bx, by)
+            if a_s == b_s:
+                continue
+            slope = (b_t - a_t) / (b_s - a_s)
+            o_s, o_t = np.float64(screen[opposite, 1 if steep else 0]), np.float64(screen[opposite, 0 if steep else 1])
+            o_s, o_t = o_s / SUBPIXELS - 0.5, o_t / SUBPIXELS - 0.5
+            inner_is_low = o_t < a_t + slope * (o_s - a_s)
+            az, bz = np.float64(depth_and_inverse_w[a, 0]), np.float64(depth_and_inverse_w[b, 0])
+            z_slope = (bz - az) / (b_s - a_s)
+            s_size, t_size = (height, width) if steep else (width, height)
+            first = max(int(math.ceil(min(a_s, b_s))), 0)
+            # Half-open: the next edge of the outline takes the pixel row that starts at a shared vertex.
+            last = min(int(math.ceil(max(a_s, b_s))) - 1, s_size - 1)
+            for s in range(first, last + 1):
+                t = a_t + slope * (s - a_s)
+                low = int(math.floor(t))
+                if low < 0 or low + 1 >= t_size:
+                    continue
+                low_index = s * width + low if steep else low * width + s
+                high_index = low_index + (1 if steep else width)
+                inside, outside = (low_index, high_index) if inner_is_low else (high_index, low_index)
+                edge_z = az + z_slope * (s - a_s)
+                if not _pair_is_open(edge_z, inside, outside, flat_depth, depth_tolerance) or count == weights.shape[0]:
+                    continue
+                distance = t - low if inner_is_low else low + 1 - t
+                if distance > 0.5:
+                    pairs[count, 0], pairs[count, 1] = outside, inside
+                    weights[count] = distance - 0.5
+                else:
+                    pairs[count, 0], pairs[count, 1] = inside, outside
+                    weights[count] = 0.5 - distance
+                count += 1
+    return count
