@@ -1,0 +1,113 @@
+"""Speech features to face motion: bidirectional GRU, then attention over the window."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+
+from avatar.config import BLENDSHAPE_COUNT, VISEME_COUNT
+from avatar.networks.audio_encoder import FEATURE_DIM
+
+POSE_SCALE = (0.05, 0.05, 0.05, 0.002, 0.002, 0.002)
+"""Radians and metres that the network's unit stands for, so that pose and coefficients learn at one pace."""
+
+OVERSHOOT = 0.02
+"""How far the unclamped coefficients reach beyond [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class MotionConfig:
+    """Sizes of the motion network.
+
+    Attributes:
+        width: of the GRU's input and of the attention, even.
+        gru_layers: bidirectional, each direction `width / 2` wide.
+        attention_layers: pre-norm transformer layers after the GRU.
+        attention_heads: divides `width`.
+        rows: of one window, for the learned positions.
+    """
+
+    width: int = 512
+    gru_layers: int = 2
+    attention_layers: int = 1
+    attention_heads: int = 8
+    rows: int = 75
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+class TemporalAttention(nn.Module):
+    """One pre-norm layer of self-attention over the rows of a window, with a feed-forward of twice the width.
+
+    Vaswani et al., "Attention Is All You Need", NeurIPS 2017, written out so that it exports to plain ONNX operators.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.merge = nn.Linear(width, width)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """[batch, rows, width] to the same."""
+        batch, count, width = rows.shape
+        joint = self.query_key_value(self.attention_norm(rows))
+        query, key, value = joint.view(batch, count, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        weights = torch.softmax(query @ key.transpose(-1, -2) * (width // self.heads) ** -0.5, dim=-1)
+        rows = rows + self.merge((weights @ value).transpose(1, 2).reshape(batch, count, width))
+        return rows + self.feed_forward(rows)
+
+
+class MotionNetwork(nn.Module):
+    """Features of one window to coefficients, head pose and visemes of each row."""
+
+    def __init__(self, config: MotionConfig):
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.project = nn.Sequential(nn.LayerNorm(FEATURE_DIM), nn.Linear(FEATURE_DIM, width), nn.GELU())
+        self.positions = nn.Parameter(torch.randn(config.rows, width) * 0.02)
+        self.gru = nn.GRU(width, width // 2, config.gru_layers, batch_first=True, bidirectional=True)
+        self.attention = nn.Sequential(
+            *(TemporalAttention(width, config.attention_heads) for _ in range(config.attention_layers))
+        )
+        self.norm = nn.LayerNorm(width)
+        self.blendshapes = nn.Linear(width, BLENDSHAPE_COUNT)
+        self.pose = nn.Linear(width, 6)
+        self.viseme = nn.Linear(width, VISEME_COUNT)
+        nn.init.constant_(self.blendshapes.bias, -4.0)
+        self.register_buffer("pose_scale", torch.tensor(POSE_SCALE))
+
+    def logits(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Before the output functions, for the losses; see `forward`."""
+        rows = self.project(features) + self.positions
+        rows = rows + self.gru(rows)[0]
+        rows = self.norm(self.attention(rows))
+        return self.blendshapes(rows), self.pose(rows), self.viseme(rows)
+
+    def activate(self, blendshapes: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits to coefficients in [-OVERSHOOT, 1 + OVERSHOOT] and to a pose within twice `POSE_SCALE`.
+
+        The overshoot lets a clamped coefficient be exactly 0 at rest while the unclamped one keeps its gradient.
+        """
+        coefficients = torch.sigmoid(blendshapes) * (1.0 + 2.0 * OVERSHOOT) - OVERSHOOT
+        return coefficients, torch.tanh(pose) * 2.0 * self.pose_scale
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Moves the face.
+
+        Args:
+            features: float32 [batch, rows, 768] of the audio encoder.
+
+        Returns:
+            blendshapes float32 [batch, rows, 52] in [0, 1], ARKit order; pose float32 [batch, rows, 6], axis-angle (rad)
+            and translation (m); viseme float32 [batch, rows, 20], probabilities in the order of `avatar.visemes`.
+        """
+        blendshapes, pose, viseme = self.logits(features)
+        coefficients, pose = self.activate(blendshapes, pose)
+        return coefficients.clamp(0.0, 1.0), pose, torch.softmax(viseme, dim=-1)

@@ -1,0 +1,111 @@
+"""What all exports share: torch to ONNX, half-precision storage, and the comparison of engines."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+HALF_STORAGE_ELEMENTS = 1024
+"""Smaller constants stay FP32: shapes, scales and biases cost nothing."""
+
+BATCH = "batch"
+
+
+def trace(
+    network: torch.nn.Module, example: torch.Tensor, input_name: str, output_names: tuple[str, ...]
+) -> onnx.ModelProto:
+    """Exports a network of one input with a dynamic leading batch axis.
+
+    Args:
+        network: in evaluation mode.
+        example: one batch of the right shape and type.
+        input_name: of the tensor in the stage's contract.
+        output_names: of the tensors in the stage's contract, in the order the network returns them.
+
+    Raises:
+        onnx.checker.ValidationError: if the graph is not valid.
+    """
+    import io
+
+    buffer = io.BytesIO()
+    torch.onnx.export(
+        network.eval(),
+        (example,),
+        buffer,
+        input_names=[input_name],
+        output_names=list(output_names),
+        dynamic_axes={name: {0: BATCH} for name in (input_name, *output_names)},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.checker.check_model(model)
+    return model
+
+
+def store_weights_in_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Stores large FP32 weights as FP16 and casts them back in the graph.
+
+    ONNX Runtime and OpenVINO fold the casts when they load the file, so that the arithmetic stays FP32 at half the size.
+    """
+    half = onnx.ModelProto()
+    half.CopyFrom(model)
+    casts = []
+    for initializer in half.graph.initializer:
+        values = numpy_helper.to_array(initializer)
+        if initializer.data_type != TensorProto.FLOAT or values.size < HALF_STORAGE_ELEMENTS:
+            continue
+        name = initializer.name
+        initializer.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], name=f"{name}_cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *half.graph.node]
+    del half.graph.node[:]
+    half.graph.node.extend(nodes)
+    onnx.checker.check_model(half)
+    return half
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Writes the file atomically and makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    onnx.save(model, str(partial))
+    partial.replace(path)
+
+
+def onnxruntime_engine(path: Path, threads: int = 2) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """A function from the one input to the outputs, run by ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda value: session.run(None, {name: value})
+
+
+def openvino_engine(path: Path, threads: int = 2) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """The same by OpenVINO in full precision."""
+    import openvino
+
+    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(str(path), "CPU", options)
+    return lambda value: [np.array(output) for output in compiled([value]).values()]
+
+
+ENGINES = {"onnxruntime": onnxruntime_engine, "openvino": openvino_engine}
+
+
+def largest_difference(path: Path, network: torch.nn.Module, value: np.ndarray, engine: str = "onnxruntime") -> list[float]:
+    """Largest absolute difference between the file and the network, one number per output."""
+    with torch.inference_mode():
+        expected = network.eval()(torch.from_numpy(value))
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    got = ENGINES[engine](path)(value)
+    return [
+        float(np.max(np.abs(a.astype(np.float32) - b.float().numpy()))) for a, b in zip(got, expected, strict=True)
+    ]

@@ -1,0 +1,134 @@
+"""Synthesizes the corpus: `python -m training.speech_corpus --out .data/speech --hours 2.5`."""
+
+import argparse
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from training.speech_corpus import espeak_voice, kokoro_voice, piper_voice, text
+from training.speech_corpus.store import Utterance, write_shard
+
+ENGLISH_SHARE = 0.6
+"""Part of the espeak-ng sentences that are English."""
+
+ENGLISH_VOICES = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-us-nyc")
+VARIANTS = (
+    "", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m6", "+m7", "+Alicia", "+Andy", "+Annie", "+linda",
+    "+Lee", "+Michael", "+john", "+max", "+steph", "+victor", "+belinda", "+anika", "+pablo", "+klatt", "+klatt2", "+klatt4",
+)  # fmt: skip
+HELD_OUT_VARIANTS = ("+steph2", "+m5", "+adam")
+"""Formant sets of espeak-ng that training never hears."""
+
+HELD_OUT_SEED = 900_000
+"""Sentences drawn with seeds from here on are for validation only."""
+
+
+def piper_sentences(seed: int) -> Iterator[Utterance]:
+    """The natural voice at changed pace and, by resampling, changed pitch and formants."""
+    rng = random.Random(seed)
+    for sentence in text.english(seed):
+        yield piper_voice.speak(
+            sentence,
+            length_scale=rng.uniform(0.85, 1.4),
+            noise_scale=rng.uniform(0.4, 0.8),
+            speed=rng.choice((1.0, rng.uniform(0.85, 1.35))),
+        )
+
+
+def espeak_sentences(seed: int, variants: tuple[str, ...] = VARIANTS) -> Iterator[Utterance]:
+    """Formant synthesis in ten languages with changed pace, pitch and formants."""
+    rng = random.Random(seed)
+    english = text.english(seed)
+    foreign = {language: text.foreign(language, seed) for language in text.PHRASES}
+    while True:
+        if rng.random() < ENGLISH_SHARE:
+            language, sentence = rng.choice(ENGLISH_VOICES), next(english)
+        else:
+            language = rng.choice(tuple(foreign))
+            sentence = next(foreign[language])
+        yield espeak_voice.speak(
+            sentence,
+            language + rng.choice(variants),
+            rate_wpm=rng.randint(115, 200),
+            pitch=rng.randint(15, 85),
+            pitch_range=rng.randint(20, 80),
+            speed=rng.uniform(0.9, 1.2),
+        )
+
+
+def kokoro_sentences(seed: int) -> Iterator[Utterance]:
+    """The unseen engine: five neural voices, for validation only."""
+    rng = random.Random(seed)
+    for sentence in text.english(seed):
+        yield kokoro_voice.speak(sentence, rng.choice(kokoro_voice.VOICES), speed=rng.uniform(0.85, 1.1))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One engine's part of the corpus.
+
+    Attributes:
+        generate: endless utterances from a seed.
+        share: part of the training hours, 0 for validation only.
+        validation_s: seconds of held-out speech.
+    """
+
+    generate: Callable[[int], Iterator[Utterance]]
+    share: float
+    validation_s: float
+
+
+SOURCES = {
+    "piper": Source(piper_sentences, 0.55, 240.0),
+    "espeak": Source(espeak_sentences, 0.45, 0.0),
+    "espeak-unseen": Source(lambda seed: espeak_sentences(seed, HELD_OUT_VARIANTS), 0.0, 240.0),
+    "kokoro": Source(kokoro_sentences, 0.0, 240.0),
+}
+
+SHARD_S = 600.0
+"""Speech in one shard; a build that was stopped goes on at the first shard that is missing."""
+
+
+def build(source_name: str, split: str, total_s: float, out: Path) -> None:
+    """Writes shards `<split>/<source>-<number>.npz` until they hold `total_s` seconds, keeping those that exist."""
+    source = SOURCES[source_name]
+    folder = out / split
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 0
+    while total_s > 0:
+        shard_s = min(SHARD_S, total_s)
+        path = folder / f"{source_name}-{number:03d}.npz"
+        if not path.exists():
+            started_s, spoken_s, utterances = time.monotonic(), 0.0, []
+            for utterance in source.generate(number + (HELD_OUT_SEED if split == "validation" else 0)):
+                utterances.append(utterance)
+                spoken_s += utterance.duration_s
+                if spoken_s >= shard_s:
+                    break
+            write_shard(path, utterances)
+            pace = spoken_s / (time.monotonic() - started_s)
+            print(f"{path}: {len(utterances)} sentences, {spoken_s:.0f} s, {pace:.1f} x real time", flush=True)
+        total_s -= shard_s
+        number += 1
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.speech_corpus", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(".data/speech"), help="folder for the shards")
+    parser.add_argument("--hours", type=float, default=2.5, help="training speech over all engines")
+    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES), help="engines to run")
+    parser.add_argument("--show-text", type=int, metavar="N", help="print N sentences and stop")
+    options = parser.parse_args(arguments)
+    if options.show_text:
+        print("\n".join(islice(text.english(0), options.show_text)))
+        return
+    for name in options.sources:
+        build(name, "validation", SOURCES[name].validation_s, options.out)
+        build(name, "train", SOURCES[name].share * options.hours * 3600, options.out)
+
+
+if __name__ == "__main__":
+    main()
