@@ -159,6 +159,24 @@ def rasterize_rows(screen, depth_and_inverse_w, tri, facing, first_face, last_fa
 
 
 @kernel
+def clear_rows(worker, workers, depth, face_id):
+    """Empty the worker's rows of `depth` [H, W] float32 and `face_id` [H, W] int32."""
+    for row in range(depth.shape[0]):
+        if (row // BAND_ROWS) % workers == worker:
+            depth[row] = EMPTY_DEPTH
+            face_id[row] = -1
+
+
+@kernel
+def copy_rows(depth, worker, workers, layer_depth, layer_face_id):
+    """Begin a layer in front of `depth`: copy the worker's rows to `layer_depth` and empty those of `layer_face_id`."""
+    for row in range(depth.shape[0]):
+        if (row // BAND_ROWS) % workers == worker:
+            layer_depth[row] = depth[row]
+            layer_face_id[row] = -1
+
+
+@kernel
 def barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db):
     """Perspective-correct barycentric coordinates of every covered pixel, in nvdiffrast's layout.
 

@@ -1,0 +1,71 @@
+"""The last steps of a frame: silhouettes, translucent layer over the opaque surface, straight alpha, fp16 motion."""
+
+import numpy as np
+
+from avatar.jit import kernel
+
+BAND_ROWS = 16
+
+
+@kernel
+def blend_pairs(pairs, weights, count, color, change):
+    """Move each taking pixel towards the pixel it takes from; all read the colors from before.
+
+    Args:
+        pairs: [N, 2] int32, weights: [N] float32, of `silhouette.blend_weights`; the first `count` are used.
+        color: [H, W, 4] uint8, premultiplied, updated.
+        change: [N, 4] float32, scratch.
+    """
+    pixels = color.reshape(-1, 4)
+    for entry in range(count):
+        for channel in range(4):
+            take, give = np.float32(pixels[pairs[entry, 0], channel]), np.float32(pixels[pairs[entry, 1], channel])
+            change[entry, channel] = weights[entry] * (give - take)
+    for entry in range(count):
+        for channel in range(4):
+            value = np.float32(pixels[pairs[entry, 0], channel]) + change[entry, channel] + np.float32(0.5)
+            pixels[pairs[entry, 0], channel] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
+
+
+@kernel
+def compose_rows(opaque, layer, worker, workers, raster):
+    """`layer` over `opaque`, both [H, W] uint32 premultiplied, as straight alpha in `raster` [H, W] uint32, for the worker's rows."""
+    height, width = opaque.shape
+    for row in range(height):
+        if (row // BAND_ROWS) % workers != worker:
+            continue
+        for column in range(width):
+            under, over = opaque[row, column], layer[row, column]
+            over_alpha = over >> np.uint32(24)
+            if over_alpha == 0 and (under == 0 or under >= np.uint32(0xFF000000)):
+                raster[row, column] = under
+                continue
+            rest = np.uint32(255) - over_alpha
+            alpha = over_alpha + ((under >> np.uint32(24)) * rest + np.uint32(127)) // np.uint32(255)
+            pixel = alpha << np.uint32(24)
+            for shift in range(0, 24, 8):
+                step = np.uint32(shift)
+                below = (under >> step) & np.uint32(255)
+                value = ((over >> step) & np.uint32(255)) * np.uint32(255) + below * rest
+                straight = np.uint32(0) if alpha == 0 else (value + alpha // np.uint32(2)) // alpha
+                pixel |= min(straight, np.uint32(255)) << step
+            raster[row, column] = pixel
+
+
+@kernel
+def halve_precision(bits, half_bits):
+    """IEEE fp16 patterns `half_bits` [N] uint16 of the fp32 patterns `bits` [N] uint32.
+
+    Rounds to nearest even; magnitudes below 2^-14 become 0, which as motion is a hundredth of the snapping grid.
+    """
+    for index in range(bits.shape[0]):
+        pattern = bits[index]
+        magnitude = pattern & np.uint32(0x7FFFFFFF)
+        rounded = (magnitude - np.uint32(0x38000000) + np.uint32(0xFFF) + ((magnitude >> np.uint32(13)) & np.uint32(1))) >> np.uint32(13)
+        if magnitude < np.uint32(0x38800000):
+            rounded = np.uint32(0)
+        if magnitude >= np.uint32(0x477FF000):
+            rounded = np.uint32(0x7C00)
+        if magnitude > np.uint32(0x7F800000):
+            rounded = np.uint32(0x7E00)
+        half_bits[index] = np.uint16(((pattern >> np.uint32(16)) & np.uint32(0x8000)) | rounded)

@@ -1,0 +1,218 @@
+"""One picture of the head: the production path, fused kernels on a few threads."""
+
+import threading
+import time
+from collections import OrderedDict
+from os import PathLike
+from typing import NamedTuple
+
+import numpy as np
+
+from avatar.config import BLENDSHAPE_COUNT, FRAME_SIZE
+from avatar.rasterizer import compose, coverage, shading, silhouette
+from avatar.rasterizer.scene import Scene
+from avatar.rasterizer.workers import Workers
+
+RIM_DEPTH_M = 0.015
+"""How much nearer to the camera a surface may be one pixel inside its rim; more is taken for something else in front."""
+
+_VIEWS_KEPT = 64
+_PAIRS_PER_ROW = 64
+
+
+class RasterResult(NamedTuple):
+    """One rasterized frame.
+
+    Attributes:
+        raster: [H, W, 4] uint8, straight-alpha RGBA.
+        mask: [H, W] uint8, values of `avatar.head.Part`.
+        motion_vectors: [H, W, 2] float16, pixels (x, y) to where the point was in the previous frame; NaN where there is none.
+        landmarks: [68, 2] float32, pixels (x, y) from the top left corner.
+    """
+
+    raster: np.ndarray
+    mask: np.ndarray
+    motion_vectors: np.ndarray
+    landmarks: np.ndarray
+
+
+class _View:
+    """A posed head as the camera sees it."""
+
+    def __init__(self, scene: Scene, vertices: np.ndarray):
+        self.screen = np.empty((len(vertices), 2), np.int32)
+        self.depth_and_inverse_w = np.empty((len(vertices), 2), np.float32)
+        self.facing = np.empty(len(scene.tri), np.int8)
+        clip = np.empty((len(vertices), 4), np.float32)
+        coverage.transform(vertices, scene.matrix, clip)
+        coverage.project(clip, scene.size_px, scene.size_px, self.screen, self.depth_and_inverse_w)
+        coverage.orient(self.screen, scene.tri, self.facing)
+        corners = clip[scene.head.faces[scene.head.landmark_faces]]
+        points = np.einsum("nk,nkd->nd", scene.head.landmark_barycentric, corners)
+        self.landmarks = (points[:, :2] / points[:, 3:] * np.float32(0.5) + np.float32(0.5)) * np.float32(scene.size_px)
+
+
+class _Scratch:
+    """Buffers that are kept between frames: fresh ones would cost more in page faults than the drawing itself."""
+
+    def __init__(self, size_px: int, face_count: int):
+        picture = (size_px, size_px)
+        self.depth, self.layer_depth = np.empty((2, *picture), np.float32)
+        self.face_id, self.layer_face_id = np.empty((2, *picture), np.int32)
+        self.opaque, self.layer = np.zeros((2, *picture), np.uint32)
+        self.motion = np.empty((*picture, 2), np.float32)
+        self.level = np.zeros(face_count, np.float32)
+        self.pairs = np.empty((_PAIRS_PER_ROW * size_px, 2), np.int32)
+        self.weights = np.empty(len(self.pairs), np.float32)
+        self.change = np.empty((len(self.pairs), 4), np.float32)
+
+
+class Renderer:
+    """Draws a scene. Equal arguments give equal bytes; calls from several threads are safe.
+
+    Args:
+        scene: what to draw.
+        workers: threads that share one picture.
+    """
+
+    def __init__(self, scene: Scene, workers: int = 2):
+        self.scene = scene
+        self._workers = Workers(workers)
+        self._local = threading.local()
+        self._light = np.ones(len(scene.uv_texels), np.float32)
+        self._views: OrderedDict[bytes, _View] = OrderedDict()
+        self._views_lock = threading.Lock()
+        self._depth_tolerance = RIM_DEPTH_M * scene.depth_per_m
+
+    @classmethod
+    def load(cls, avatar_dir: str | PathLike, workers: int = 2, size_px: int = FRAME_SIZE) -> "Renderer":
+        """The renderer of the avatar in a folder, see docs/architecture.md; its kernels are compiled when this returns."""
+        renderer = cls(Scene.load(avatar_dir, size_px), workers)
+        rest = np.zeros(BLENDSHAPE_COUNT, np.float32), np.zeros(6, np.float32)
+        renderer.render(*rest, *rest)
+        return renderer
+
+    def render(self, blendshapes, pose, previous_blendshapes, previous_pose, profile: dict | None = None) -> RasterResult:
+        """Draw one frame.
+
+        Args:
+            blendshapes: [52] float32, ARKit coefficients in [0, 1].
+            pose: [6] float32, head rotation (rad, axis-angle) and translation (m).
+            previous_blendshapes, previous_pose: those of the frame before, from which motion is measured.
+            profile: where given, the milliseconds of each step are added to it.
+
+        Raises:
+            ValueError: a shape is wrong or a value is not finite.
+        """
+        blendshapes, pose = _vector("blendshapes", blendshapes, BLENDSHAPE_COUNT), _vector("pose", pose, 6)
+        previous_blendshapes = _vector("previous_blendshapes", previous_blendshapes, BLENDSHAPE_COUNT)
+        previous_pose = _vector("previous_pose", previous_pose, 6)
+        lap = _Laps(profile)
+        previous = self._view(previous_blendshapes, previous_pose)
+        view = self._view(blendshapes, pose)
+        lap("pose")
+        scratch, size_px, run = self._scratch, self.scene.size_px, self._workers.run
+        raster = np.empty((size_px, size_px, 4), np.uint8)
+        mask = np.empty((size_px, size_px), np.uint8)
+        motion = np.empty((size_px, size_px, 2), np.float16)
+        run(lambda worker: self._cover(scratch, view, worker))
+        lap("cover")
+        run(lambda worker: self._shade(scratch, view, previous, mask, worker))
+        lap("shade")
+        self._antialias(scratch, view)
+        lap("antialias")
+        run(lambda worker: self._compose(scratch, raster, motion, worker))
+        lap("compose")
+        return RasterResult(raster, mask, motion, view.landmarks.copy())
+
+    @property
+    def _scratch(self) -> _Scratch:
+        if not hasattr(self._local, "scratch"):
+            self._local.scratch = _Scratch(self.scene.size_px, len(self.scene.tri))
+        return self._local.scratch
+
+    def _view(self, blendshapes: np.ndarray, pose: np.ndarray) -> _View:
+        """The posed head; kept for a while, because a frame's controls come again as the next frame's previous ones."""
+        key = blendshapes.tobytes() + pose.tobytes()
+        with self._views_lock:
+            view = self._views.get(key)
+        if view is None:
+            view = _View(self.scene, self.scene.head.pose(blendshapes, pose))
+            with self._views_lock:
+                self._views[key] = view
+                while len(self._views) > _VIEWS_KEPT:
+                    self._views.popitem(last=False)
+        return view
+
+    def _cover(self, scratch: _Scratch, view: _View, worker: int) -> None:
+        scene, count = self.scene, self._workers.count
+        faces, opaque = len(scene.tri), scene.opaque_count
+        share = range(faces * worker // count, faces * (worker + 1) // count)
+        shading.mip_levels(
+            view.screen, scene.uv_texels, scene.tri, view.facing, share.start, share.stop, scene.atlas.level_count - 1, scratch.level
+        )
+        drawn = (view.screen, view.depth_and_inverse_w, scene.tri, view.facing)
+        coverage.clear_rows(worker, count, scratch.depth, scratch.face_id)
+        coverage.rasterize_rows(*drawn, 0, opaque, False, worker, count, scratch.depth, scratch.face_id)
+        if opaque < faces:
+            coverage.copy_rows(scratch.depth, worker, count, scratch.layer_depth, scratch.layer_face_id)
+            coverage.rasterize_rows(*drawn, opaque, faces, True, worker, count, scratch.layer_depth, scratch.layer_face_id)
+
+    def _shade(self, scratch: _Scratch, view: _View, previous: _View, mask: np.ndarray, worker: int) -> None:
+        scene, count = self.scene, self._workers.count
+        layers = [(scratch.face_id, False, scratch.opaque), (scratch.layer_face_id, True, scratch.layer)]
+        for face_id, is_layer, color in layers[: 1 + self._has_layer]:
+            shading.shade_rows(
+                face_id, view.screen, view.depth_and_inverse_w, scene.tri, scene.part, scratch.level, scene.uv_texels, self._light,
+                previous.screen, previous.facing, scene.atlas.texels, scene.atlas.level_offset, scene.atlas.width, scene.atlas.height,
+                is_layer, worker, count, color, mask, scratch.motion,
+            )  # fmt: skip
+
+    def _antialias(self, scratch: _Scratch, view: _View) -> None:
+        scene = self.scene
+        layers = [
+            (0, scene.opaque_count, False, scratch.depth, scratch.opaque),
+            (scene.opaque_count, len(scene.tri), True, scratch.layer_depth, scratch.layer),
+        ]
+        for first, last, both_sides, depth, color in layers[: 1 + self._has_layer]:
+            count = silhouette.blend_weights(
+                view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.neighbors, first, last, both_sides,
+                self._depth_tolerance, depth, scratch.pairs, scratch.weights,
+            )  # fmt: skip
+            pixels = color.view(np.uint8).reshape(*color.shape, 4)
+            compose.blend_pairs(scratch.pairs, scratch.weights, count, pixels, scratch.change)
+
+    def _compose(self, scratch: _Scratch, raster: np.ndarray, motion: np.ndarray, worker: int) -> None:
+        count = self._workers.count
+        packed = raster.view(np.uint32).reshape(raster.shape[:2])
+        compose.compose_rows(scratch.opaque, scratch.layer, worker, count, packed)
+        bits, half_bits = scratch.motion.view(np.uint32).reshape(-1), motion.view(np.uint16).reshape(-1)
+        share = slice(bits.size * worker // count, bits.size * (worker + 1) // count)
+        compose.halve_precision(bits[share], half_bits[share])
+
+    @property
+    def _has_layer(self) -> bool:
+        return self.scene.opaque_count < len(self.scene.tri)
+
+
+class _Laps:
+    """Adds up the milliseconds between calls under the names given, or does nothing without a dictionary."""
+
+    def __init__(self, profile: dict | None):
+        self._profile = profile
+        self._last_s = time.perf_counter()
+
+    def __call__(self, name: str) -> None:
+        if self._profile is not None:
+            now_s = time.perf_counter()
+            self._profile[name] = self._profile.get(name, 0.0) + (now_s - self._last_s) * 1000
+            self._last_s = now_s
+
+
+def _vector(name: str, value, length: int) -> np.ndarray:
+    vector = np.ascontiguousarray(value, np.float32)
+    if vector.shape != (length,):
+        raise ValueError(f"{name} must have shape [{length}], got {list(vector.shape)}; pass the values of one frame")
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{name} must be finite, got {vector[~np.isfinite(vector)][0]} at {int(np.argmin(np.isfinite(vector)))}; repair it")
+    return vector

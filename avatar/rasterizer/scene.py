@@ -1,0 +1,105 @@
+"""What stays the same from frame to frame: the head's surface, its texture and the camera."""
+
+import sys
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from avatar.config import FRAME_SIZE
+from avatar.head import Head
+from avatar.rasterizer.atlas import TRANSLUCENT_PARTS, Atlas, read_texture
+from avatar.rasterizer.camera import FAR_M, NEAR_M, Camera
+from avatar.rasterizer.silhouette import edge_neighbors, same_points
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TEXTURE_FILES = ("texture.png", "texture.webp")
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A head ready to be drawn. V vertices, F triangles.
+
+    Attributes:
+        head: the skinned head.
+        camera: where the picture is taken from.
+        size_px: width and height of the picture.
+        matrix: [4, 4] float32, world to clip space.
+        tri: [F, 3] int32, the opaque triangles first; wound so that the outside is clockwise on a picture whose rows grow downwards.
+        part: [F] uint8, the part of each row of `tri`.
+        opaque_count: number of opaque triangles.
+        neighbors: [F, 3] int32, the face across each edge, within the opaque or within the translucent triangles.
+        same_point: [V] int32, the vertex that stands for each vertex's point.
+        atlas: the texture.
+        uv_texels: [V, 2] float32, texture coordinates in texels of level 0.
+    """
+
+    head: Head
+    camera: Camera
+    size_px: int
+    matrix: np.ndarray
+    tri: np.ndarray
+    part: np.ndarray
+    opaque_count: int
+    neighbors: np.ndarray
+    same_point: np.ndarray
+    atlas: Atlas
+    uv_texels: np.ndarray
+
+    @classmethod
+    def build(cls, head: Head, camera: Camera, texture: np.ndarray, size_px: int = FRAME_SIZE) -> "Scene":
+        """Put a head, a camera and a straight-alpha texture [h, w, 4] uint8 together."""
+        translucent = np.isin(head.part, TRANSLUCENT_PARTS)
+        order = np.argsort(translucent, kind="stable")
+        tri = np.ascontiguousarray(head.faces[order][:, [0, 2, 1]])
+        opaque_count = int((~translucent).sum())
+        same_point = same_points(head.template)
+        neighbors = edge_neighbors(tri[:opaque_count], same_point)
+        layer_neighbors = edge_neighbors(tri[opaque_count:], same_point)
+        layer_neighbors[layer_neighbors >= 0] += opaque_count
+        atlas = Atlas.build(texture, head.uv, head.faces, head.part)
+        return cls(
+            head=head,
+            camera=camera,
+            size_px=size_px,
+            matrix=camera.matrix(),
+            tri=tri,
+            part=np.ascontiguousarray(head.part[order]),
+            opaque_count=opaque_count,
+            neighbors=np.concatenate([neighbors, layer_neighbors]),
+            same_point=same_point,
+            atlas=atlas,
+            uv_texels=head.uv * np.float32([atlas.width, atlas.height]),
+        )
+
+    @classmethod
+    def load(cls, avatar_dir: str | PathLike, size_px: int = FRAME_SIZE) -> "Scene":
+        """Read `avatar.toml`, `head.npz` and the texture of an avatar's folder.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a file does not hold what docs/architecture.md says.
+        """
+        folder = Path(avatar_dir)
+        settings = tomllib.loads((folder / "avatar.toml").read_text(encoding="utf-8"))
+        if "camera" not in settings:
+            raise ValueError(f"avatar.toml must have a section [camera], got {sorted(settings)}; see docs/architecture.md")
+        try:
+            camera = Camera(**settings["camera"])
+        except TypeError as error:
+            raise ValueError(f"[camera] must hold fov_deg, position and target, got {sorted(settings['camera'])}") from error
+        textures = [folder / name for name in TEXTURE_FILES if (folder / name).is_file()]
+        if not textures:
+            raise FileNotFoundError(f"{folder} must hold one of {', '.join(TEXTURE_FILES)}, got none; bake the texture")
+        return cls.build(Head.load(folder / "head.npz"), camera, read_texture(textures[0]), size_px)
+
+    @property
+    def depth_per_m(self) -> float:
+        """Change of z/w for each metre away from the camera, at the distance of its target."""
+        focus_m = np.linalg.norm(np.subtract(self.camera.position, self.camera.target))
+        return float(2 * FAR_M * NEAR_M / ((FAR_M - NEAR_M) * focus_m**2))
