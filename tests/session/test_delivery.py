@@ -1,0 +1,62 @@
+"""Compositing, resizing and encoding of frames."""
+
+import io
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from avatar import compositor, encoding
+
+
+def test_over_is_exact_to_one_step():
+    rng = np.random.default_rng(0)
+    rgba = rng.integers(0, 256, (64, 64, 4), np.uint8)
+    background = rng.integers(0, 256, (64, 64, 3), np.uint8)
+    alpha = rgba[..., 3:] / 255
+    exact = rgba[..., :3] * alpha + background * (1 - alpha)
+    assert np.abs(compositor.over(rgba, background) - exact).max() <= 0.51
+
+
+def test_over_keeps_pure_pixels():
+    rgba = np.zeros((8, 8, 4), np.uint8)
+    background = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    np.testing.assert_array_equal(compositor.over(rgba, background), background)
+    rgba[...] = (10, 200, 255, 255)
+    assert (compositor.over(rgba, background) == (10, 200, 255)).all()
+
+
+def test_shrinking_transparent_pictures_does_not_bleed():
+    picture = np.zeros((512, 512, 4), np.uint8)
+    picture[:, :255] = (200, 100, 50, 255)
+    small = compositor.resize(picture, 256)
+    assert small.shape == (256, 256, 4)
+    edge = small[:, 127]
+    assert (edge[:, 3] == 128).all() or (edge[:, 3] == 127).all()
+    assert np.abs(edge[:, :3].astype(int) - (200, 100, 50)).max() <= 2
+
+
+def picture(k: int) -> np.ndarray:
+    out = np.full((256, 256, 3), 60, np.uint8)
+    cv2.circle(out, (60 + 3 * k, 128), 40, (220, 120, 90), -1)
+    return out
+
+
+def test_jpeg_round_trip():
+    data = encoding.encoder("jpeg", 256, 30).encode(picture(0))
+    decoded = cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    assert np.abs(decoded.astype(int) - picture(0)).mean() < 2
+
+
+@pytest.mark.parametrize("fps", [30, 60])
+def test_h264_gives_one_decodable_packet_for_each_picture(fps):
+    encoder = encoding.encoder("h264", 256, fps)
+    packets = [encoder.encode(picture(k)) for k in range(2 * fps + 1)]
+    assert all(packets)
+    with av.open(io.BytesIO(b"".join(packets)), format="h264") as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == len(packets)
+    assert np.abs(frames[-1].astype(int) - picture(2 * fps)).mean() < 4
+    # A key frame with its parameter sets every two seconds lets a late viewer in.
+    assert packets[2 * fps][4] & 0x1F == 7
