@@ -134,7 +134,8 @@ class Enhancer(nn.Module):
         Returns:
             [batch, height, width, 4] uint8, straight-alpha RGBA.
         """
-        height, width = raster.shape[1:3]
+        # Plain integers: the exported graph is for one size of frame, whatever the batch.
+        height, width = (int(length) for length in raster.shape[1:3])
         image = self.enhance(raster, mask) * 255.0
         rows = image.round().clamp(0.0, 255.0).permute(0, 2, 3, 1).to(torch.uint8)
         return rows.reshape(-1, height, width, 4)

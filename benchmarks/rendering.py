@@ -1,0 +1,164 @@
+"""How close the rasterized and the enhanced frame come to the path-traced one, on frames held out from training.
+
+`python -m benchmarks.rendering --pairs runs/pairs --avatar avatars/default` prints a table and writes contact sheets.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from avatar.enhancer import IMAGE, enhance
+from benchmarks.similarity import psnr_db, ssim
+from training.enhancer.pairs import TRAIN, Pairs, load_pairs, read_manifest
+
+REGIONS = ("frame", "face", "mouth")
+FACE_LANDMARKS, MOUTH_LANDMARKS = slice(0, 68), slice(48, 68)
+DIFFERENCE_GAIN = 4
+
+Enhance = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""([H, W, 4] raster, [H, W] mask) -> [H, W, 4] picture, all uint8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Similarity of one kind of frame to the path-traced one, in one region."""
+
+    psnr_db: float
+    ssim: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One held-out frame over the avatar's background: [H, W, 3] uint8 each.
+
+    Attributes:
+        name: of the path-traced picture.
+        landmarks: [68, 2] float32, pixels.
+    """
+
+    name: str
+    raster: np.ndarray
+    enhanced: np.ndarray
+    truth: np.ndarray
+    landmarks: np.ndarray
+
+    def region(self, name: str) -> tuple[slice, slice]:
+        """Rows and columns of "frame", "face" or "mouth"."""
+        size_px = self.truth.shape[0]
+        if name == "frame":
+            return slice(0, size_px), slice(0, size_px)
+        points, margins = (FACE_LANDMARKS, (0.35, 0.1, 0.1)) if name == "face" else (MOUTH_LANDMARKS, (0.3, 0.3, 0.2))
+        left, top = self.landmarks[points].min(axis=0)
+        right, bottom = self.landmarks[points].max(axis=0)
+        above, below, beside = margins
+        extent_px = max(right - left, bottom - top)
+        rows = slice(_inside(top - above * extent_px, size_px), _inside(bottom + below * extent_px, size_px))
+        return rows, slice(_inside(left - beside * extent_px, size_px), _inside(right + beside * extent_px, size_px))
+
+    def scores(self, region: str) -> tuple[Score, Score]:
+        """Of the raster and of the enhanced frame."""
+        window = self.region(region)
+        truth = self.truth[window]
+        raster, enhanced = self.raster[window], self.enhanced[window]
+        return (
+            Score(psnr_db(raster, truth), ssim(raster, truth)),
+            Score(psnr_db(enhanced, truth), ssim(enhanced, truth)),
+        )
+
+
+def compare(pairs: Pairs, enhance: Enhance, background: np.ndarray) -> list[Comparison]:
+    """Enhances each pair's raster and puts all three pictures over the background, [H, W, 3] uint8."""
+    return [
+        Comparison(
+            pairs.names[i],
+            over(pairs.raster[i], background),
+            over(enhance(pairs.raster[i], pairs.mask[i]), background),
+            over(pairs.truth[i], background),
+            pairs.landmarks[i],
+        )
+        for i in range(len(pairs))
+    ]
+
+
+def over(picture: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """[H, W, 4] uint8 straight-alpha RGBA over [H, W, 3] uint8 -> [H, W, 3] uint8."""
+    alpha = picture[..., 3:].astype(np.float32) / 255.0
+    return np.round(picture[..., :3] * alpha + background * (1.0 - alpha)).astype(np.uint8)
+
+
+def table(comparisons: list[Comparison]) -> str:
+    """Markdown: mean PSNR and SSIM of the raster and the enhanced frame in each region."""
+    lines = [
+        f"| {len(comparisons)} frames | PSNR raster | PSNR enhanced | SSIM raster | SSIM enhanced | lowest |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for region in REGIONS:
+        raster, enhanced = zip(*(comparison.scores(region) for comparison in comparisons), strict=True)
+        psnr = [np.mean([score.psnr_db for score in scores]) for scores in (raster, enhanced)]
+        structure = [np.mean([score.ssim for score in scores]) for scores in (raster, enhanced)]
+        lines.append(
+            f"| {region} | {psnr[0]:.2f} dB | {psnr[1]:.2f} dB | {structure[0]:.4f} | {structure[1]:.4f} "
+            f"| {min(score.ssim for score in enhanced):.4f} |"
+        )
+    return "\n".join(lines)
+
+
+def sheet(comparisons: list[Comparison], region: str = "frame", magnify: int = 1) -> np.ndarray:
+    """Rows of raster, enhanced, truth and amplified difference of the latter two, [rows, columns, 3] uint8."""
+    rows = []
+    for comparison in comparisons:
+        window = comparison.region(region)
+        enhanced, truth = comparison.enhanced[window], comparison.truth[window]
+        difference = cv2.absdiff(enhanced, truth)
+        amplified = np.clip(difference.astype(np.int32) * DIFFERENCE_GAIN, 0, 255).astype(np.uint8)
+        row = np.hstack([comparison.raster[window], enhanced, truth, amplified])
+        rows.append(cv2.resize(row, None, fx=magnify, fy=magnify, interpolation=cv2.INTER_NEAREST))
+    width = max(row.shape[1] for row in rows)
+    return np.vstack([cv2.copyMakeBorder(row, 0, 4, 0, width - row.shape[1], cv2.BORDER_CONSTANT) for row in rows])
+
+
+def onnx_enhance(path: Path) -> Enhance:
+    """The exported network, run by ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return partial(enhance, lambda tensors: {IMAGE: session.run([IMAGE], tensors)[0]})
+
+
+def _inside(position_px: float, size_px: int) -> int:
+    return int(np.clip(round(position_px), 0, size_px))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.rendering", description=__doc__)
+    parser.add_argument("--pairs", type=Path, default=Path("runs/pairs"), help="folder with manifest.jsonl")
+    parser.add_argument("--avatar", type=Path, default=Path("avatars/default"), help="folder of the avatar")
+    parser.add_argument("--model", type=Path, default=Path("model_repository/enhancer/1/model.onnx"))
+    parser.add_argument("--split", help="held-out split to take; by default all but the training split")
+    parser.add_argument("--sheets", type=Path, default=Path("runs/rendering"), help="folder of the contact sheets")
+    parser.add_argument("--rows", type=int, default=4, help="frames on a sheet")
+    options = parser.parse_args()
+
+    entries = read_manifest(options.pairs)
+    held_out = [e for e in entries if e.split == options.split or (options.split is None and e.split != TRAIN)]
+    pairs = load_pairs(held_out, options.avatar)
+    background = cv2.cvtColor(cv2.imread(str(options.avatar / "background.png")), cv2.COLOR_BGR2RGB)
+    comparisons = compare(pairs, onnx_enhance(options.model), background)
+    print(table(comparisons))
+    options.sheets.mkdir(parents=True, exist_ok=True)
+    chosen = [
+        comparisons[i] for i in np.linspace(0, len(comparisons) - 1, min(options.rows, len(comparisons))).astype(int)
+    ]
+    for region, magnify in (("frame", 1), ("face", 2), ("mouth", 4)):
+        path = options.sheets / f"{region}.png"
+        cv2.imwrite(str(path), cv2.cvtColor(sheet(chosen, region, magnify), cv2.COLOR_RGB2BGR))
+        print(f"wrote {path}: raster, enhanced, path-traced, {DIFFERENCE_GAIN} x difference")
+
+
+if __name__ == "__main__":
+    main()

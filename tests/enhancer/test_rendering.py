@@ -1,0 +1,107 @@
+"""The benchmark's measures against their definitions."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from benchmarks.rendering import Comparison, compare, over, sheet, table
+from benchmarks.similarity import psnr_db, ssim
+from training.enhancer.synthetic import synthetic_pairs
+
+
+def noise(seed: int, shape=(24, 31, 3)):
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+def ssim_by_hand(first, second):
+    """Wang et al. (2004): weighted moments window by window."""
+    offset = np.arange(-5, 6)
+    kernel = np.exp(-(offset**2) / (2 * 1.5**2))
+    window = np.outer(kernel, kernel) / np.outer(kernel, kernel).sum()
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    values = []
+    for channel in range(first.shape[2]):
+        for y in range(5, first.shape[0] - 5):
+            for x in range(5, first.shape[1] - 5):
+                a = first[y - 5 : y + 6, x - 5 : x + 6, channel].astype(float)
+                b = second[y - 5 : y + 6, x - 5 : x + 6, channel].astype(float)
+                mean_a, mean_b = (window * a).sum(), (window * b).sum()
+                var_a, var_b = (window * (a - mean_a) ** 2).sum(), (window * (b - mean_b) ** 2).sum()
+                cov = (window * (a - mean_a) * (b - mean_b)).sum()
+                values.append(
+                    (2 * mean_a * mean_b + c1) * (2 * cov + c2)
+                    / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+                )  # fmt: skip
+    return float(np.mean(values))
+
+
+def test_psnr_of_a_known_error():
+    flat = np.full((16, 16, 3), 100, np.uint8)
+    assert psnr_db(flat, flat + 5) == pytest.approx(20 * np.log10(255 / 5))
+    assert psnr_db(flat, flat) == float("inf")
+
+
+def test_ssim_is_its_formula_in_each_window():
+    first = noise(0)
+    second = np.clip(first.astype(int) + noise(1) // 4 - 20, 0, 255).astype(np.uint8)
+    assert ssim(first, second) == pytest.approx(ssim_by_hand(first, second), abs=1e-9)
+    assert ssim(first, first) == pytest.approx(1.0)
+
+
+def test_measures_refuse_unequal_or_tiny_pictures():
+    with pytest.raises(ValueError, match="one shape"):
+        psnr_db(noise(0), noise(0)[:-1])
+    with pytest.raises(ValueError, match="at least 11"):
+        ssim(noise(0)[:10], noise(0)[:10])
+
+
+def test_over_mixes_by_alpha():
+    picture = np.array([[[200, 100, 0, 51]]], np.uint8)
+    assert over(picture, np.full((1, 1, 3), 100, np.uint8))[0, 0].tolist() == [120, 100, 80]
+
+
+@pytest.fixture(scope="module")
+def comparisons():
+    pairs = synthetic_pairs(2, size_px=256)
+    background = np.full((256, 256, 3), 90, np.uint8)
+
+    def enhance(raster, mask):
+        index = next(i for i in range(len(pairs)) if np.array_equal(pairs.raster[i], raster))
+        return (raster // 2 + pairs.truth[index] // 2).astype(np.uint8)
+
+    return compare(pairs, enhance, background)
+
+
+def test_better_picture_scores_better_everywhere(comparisons):
+    for comparison in comparisons:
+        for region in ("frame", "face", "mouth"):
+            raster, enhanced = comparison.scores(region)
+            assert enhanced.psnr_db > raster.psnr_db + 3
+            assert enhanced.ssim > raster.ssim
+
+
+def test_mouth_lies_in_the_face_and_the_face_in_the_frame(comparisons):
+    for comparison in comparisons:
+        windows = [comparison.region(name) for name in ("frame", "face", "mouth")]
+        for outer, inner in pairwise(windows):
+            for a, b in zip(outer, inner, strict=True):
+                assert a.start <= b.start < b.stop <= a.stop
+
+
+def test_region_of_a_face_at_the_border_stays_in_the_frame():
+    picture = np.zeros((64, 64, 3), np.uint8)
+    landmarks = np.full((68, 2), 60.0, np.float32) + np.random.default_rng(0).uniform(-20, 20, (68, 2))
+    rows, columns = Comparison("edge", picture, picture, picture, landmarks).region("face")
+    assert 0 <= rows.start < rows.stop <= 64 and 0 <= columns.start < columns.stop <= 64
+
+
+def test_table_has_a_row_for_each_region(comparisons):
+    lines = table(comparisons).splitlines()
+    assert len(lines) == 5
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["frame", "face", "mouth"]
+
+
+def test_sheet_shows_four_pictures_a_row(comparisons):
+    assert sheet(comparisons).shape == (2 * (256 + 4), 4 * 256, 3)
+    assert sheet(comparisons, "mouth", magnify=3).shape[1] % 3 == 0

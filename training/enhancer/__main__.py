@@ -1,0 +1,69 @@
+"""Command line: `python -m training.enhancer --pairs runs/pairs --avatar avatars/default --minutes 45`."""
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+
+import torch
+
+from avatar.networks.enhancer import EnhancerConfig
+from training.enhancer.config import TrainingConfig
+from training.enhancer.pairs import TRAIN, load_pairs, read_manifest
+from training.enhancer.synthetic import synthetic_pairs
+from training.enhancer.trainer import Report, Trainer
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    torch.set_num_threads(options.threads)
+    config = TrainingConfig(
+        steps=options.steps,
+        minutes=options.minutes,
+        batch=options.batch,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+    )
+    network = EnhancerConfig()
+    if options.quick:
+        config = TrainingConfig(steps=20, batch=1, report_steps=5)
+        network = EnhancerConfig(channels=(16, 32, 64), blocks=(1, 1, 1))
+        pairs = synthetic_pairs(4, size_px=128)
+    else:
+        entries = [entry for entry in read_manifest(options.pairs) if entry.split == TRAIN]
+        pairs = load_pairs(entries, options.avatar)
+    trainer = Trainer(config, network)
+    checkpoint = options.output / "enhancer.pt"
+    if options.start_from is not None:
+        trainer.start_from(options.start_from)
+    if checkpoint.exists() and not options.restart:
+        trainer.resume(checkpoint)
+    parameters = sum(p.numel() for p in trainer.network.parameters())
+    _log(f"{len(pairs)} pairs, {parameters / 1e6:.2f} M parameters, from step {trainer.step}")
+    trainer.run(pairs, checkpoint, report=_log)
+    _log(f"wrote {checkpoint}")
+
+
+def _log(line: str | Report) -> None:
+    print(datetime.now().strftime("%H:%M:%S"), line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = TrainingConfig()
+    parser = argparse.ArgumentParser(prog="python -m training.enhancer", description=__doc__)
+    parser.add_argument("--pairs", type=Path, default=Path("runs/pairs"), help="folder with manifest.jsonl")
+    parser.add_argument("--avatar", type=Path, default=Path("avatars/default"), help="folder of the avatar")
+    parser.add_argument("--output", type=Path, default=Path("runs/enhancer"), help="folder of the checkpoint")
+    parser.add_argument("--steps", type=int, default=defaults.steps, help="optimizer steps; 0: as --minutes allows")
+    parser.add_argument("--minutes", type=float, default=defaults.minutes, help="length of the run; 0: as --steps says")
+    parser.add_argument("--batch", type=int, default=defaults.batch, help="frames in a step")
+    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--start-from", type=Path, help="checkpoint whose averaged weights the run begins with")
+    parser.add_argument("--restart", action="store_true", help="ignore the checkpoint in --output")
+    parser.add_argument("--quick", action="store_true", help="a small network on drawn pairs, to try the code")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Where an error of the picture counts more: eyes and mouth, which viewers look at."""
+
+import cv2
+import numpy as np
+
+UNIT = 16
+"""Value of an attention map that means weight 1.0."""
+
+EMPTY, FACE, FOCUS = UNIT // 4, UNIT, 4 * UNIT
+"""Weights away from the figure, on it, and at the eyes and the mouth."""
+
+FOCUS_PARTS = (2, 3, 4, 5, 6)
+"""Eyes, teeth, tongue, mouth interior, lashes."""
+
+FOCUS_LANDMARKS = (slice(36, 42), slice(42, 48), slice(48, 60))
+"""iBUG-68: right eye, left eye, outer lips."""
+
+
+def attention_map(mask: np.ndarray, landmarks: np.ndarray, margin_px: int = 12) -> np.ndarray:
+    """Weights of the pixels of one frame.
+
+    Args:
+        mask: [H, W] uint8, part ids.
+        landmarks: [68, 2] float32, pixels.
+        margin_px: how far beyond the parts and the landmarks the focus reaches.
+
+    Returns:
+        [H, W] uint8, `UNIT` is 1.0; soft at the rim of the focus.
+    """
+    figure = _grow((mask > 0).astype(np.uint8), margin_px)
+    focus = np.isin(mask, FOCUS_PARTS).astype(np.uint8)
+    for part in FOCUS_LANDMARKS:
+        hull = cv2.convexHull(np.round(landmarks[part]).astype(np.int32))
+        cv2.fillConvexPoly(focus, hull, 1)
+    weights = np.where(figure > 0, np.float32(FACE), np.float32(EMPTY))
+    soft = cv2.GaussianBlur(_grow(focus, margin_px).astype(np.float32), (0, 0), margin_px / 3)
+    return np.round(weights + (FOCUS - weights) * soft).astype(np.uint8)
+
+
+def _grow(region: np.ndarray, radius_px: int) -> np.ndarray:
+    size = 2 * radius_px + 1
+    return cv2.dilate(region, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))

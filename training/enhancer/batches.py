@@ -1,0 +1,53 @@
+"""Random batches of pairs, moved by a few pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.enhancer.attention import UNIT
+from training.enhancer.pairs import Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tensors of one step.
+
+    Attributes:
+        raster: [batch, h, w, 4] uint8.
+        mask: [batch, h, w] uint8.
+        truth: [batch, h, w, 4] uint8.
+        attention: [batch, 1, h, w] float32, 1.0 on the face.
+        background: [batch, 3, 1, 1] float32 in [0, 1].
+    """
+
+    raster: Tensor
+    mask: Tensor
+    truth: Tensor
+    attention: Tensor
+    background: Tensor
+
+
+def draw_batch(pairs: Pairs, size: int, shift_px: int, rng: np.random.Generator) -> Batch:
+    """Pairs drawn without repetition inside the batch; both frames of a pair are moved by the same whole pixels.
+
+    What enters the frame at its border repeats the border: clothes that reach the lower edge still do.
+    """
+    chosen = rng.choice(len(pairs), size=min(size, len(pairs)), replace=False)
+    rows = []
+    for index in chosen:
+        dy, dx = rng.integers(-shift_px, shift_px + 1, size=2)
+        arrays = (pairs.raster[index], pairs.mask[index], pairs.truth[index], pairs.attention[index])
+        rows.append([shift(array, int(dx), int(dy)) for array in arrays])
+    raster, mask, truth, attention = (torch.from_numpy(np.stack(array)) for array in zip(*rows, strict=True))
+    background = torch.from_numpy(rng.uniform(size=(len(chosen), 3, 1, 1)).astype(np.float32))
+    return Batch(raster, mask, truth, attention[:, None].float() / UNIT, background)
+
+
+def shift(array: np.ndarray, dx: int, dy: int) -> np.ndarray:
+    """Moves a picture [H, W, ...] right by `dx` and down by `dy` pixels; borders repeat."""
+    height, width = array.shape[:2]
+    rows = np.clip(np.arange(height) - dy, 0, height - 1)
+    columns = np.clip(np.arange(width) - dx, 0, width - 1)
+    return array[rows][:, columns]

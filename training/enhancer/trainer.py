@@ -1,0 +1,135 @@
+"""One training run: state, step, checkpoint, resumption."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import torch
+
+from avatar.networks.enhancer import Enhancer, EnhancerConfig, unfold
+from training.enhancer.batches import draw_batch
+from training.enhancer.config import TrainingConfig
+from training.enhancer.losses import Losses, losses
+from training.enhancer.pairs import Pairs
+from training.enhancer.schedule import learning_rate, progress
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Means since the last report.
+
+    Attributes:
+        step: steps done.
+        done: part of the run that is done.
+        step_s: seconds a step.
+        terms: unweighted loss terms by name.
+    """
+
+    step: int
+    done: float
+    step_s: float
+    terms: dict[str, float]
+
+    def __str__(self) -> str:
+        terms = " ".join(f"{name} {value:.5f}" for name, value in self.terms.items())
+        return f"step {self.step} {self.done:6.1%} {self.step_s:.2f} s/step {terms}"
+
+
+class Trainer:
+    """Holds what a run changes: weights, their average, optimizer, step, elapsed time."""
+
+    def __init__(self, config: TrainingConfig, network: EnhancerConfig = EnhancerConfig()):
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.network = Enhancer(network).to(memory_format=torch.channels_last)
+        self.averaged = Enhancer(network).to(memory_format=torch.channels_last).requires_grad_(False)
+        self.averaged.load_state_dict(self.network.state_dict())
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+        )
+        self.step = 0
+        self.elapsed_s = 0.0
+
+    @property
+    def done(self) -> float:
+        return progress(self.step, self.elapsed_s, self.config)
+
+    def run(
+        self, pairs: Pairs, checkpoint: Path | None = None, report: Callable[[Report], None] = lambda report: None
+    ) -> None:
+        """Trains to the end of the schedule; saves to `checkpoint` every so often and at the end."""
+        started_s, before_s, saved_s = monotonic(), self.elapsed_s, monotonic()
+        history: list[Losses] = []
+        reported_s = monotonic()
+        while self.done < 1.0:
+            history.append(self._step(pairs))
+            now_s = monotonic()
+            self.elapsed_s = before_s + now_s - started_s
+            if self.step % self.config.report_steps == 0 or self.done >= 1.0:
+                names = ("pixel", "detail", "structure", "residual_rest")
+                terms = {name: float(np.mean([float(getattr(row, name)) for row in history])) for name in names}
+                report(Report(self.step, self.done, (now_s - reported_s) / len(history), terms))
+                history, reported_s = [], now_s
+            if checkpoint is not None and (now_s - saved_s > self.config.checkpoint_s or self.done >= 1.0):
+                self.save(checkpoint)
+                saved_s = monotonic()
+
+    def _step(self, pairs: Pairs) -> Losses:
+        config = self.config
+        rng = np.random.default_rng((config.seed, self.step))
+        batch = draw_batch(pairs, config.batch, config.shift_px, rng)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.done, config)
+        raster = batch.raster.permute(0, 3, 1, 2).float() / 255.0
+        truth = batch.truth.permute(0, 3, 1, 2).float() / 255.0
+        picture = unfold(self.network.enhance(batch.raster, batch.mask))
+        terms = losses(picture, raster, truth, batch.attention, batch.background, config.loss)
+        self.optimizer.zero_grad(set_to_none=True)
+        terms.total(config.loss).backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
+        self.optimizer.step()
+        self.step += 1
+        self._average()
+        return Losses(*(getattr(terms, name).detach() for name in Losses.__slots__))
+
+    def _average(self) -> None:
+        """Moves the average toward the weights; early in the run it follows faster, so that it forgets the start."""
+        decay = min(self.config.average_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.averaged.parameters()), list(self.network.parameters()), 1.0 - decay)
+
+    def save(self, path: Path) -> None:
+        """Writes everything needed to go on, or to export, atomically."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        state = {
+            "config": asdict(self.network.config),
+            "training": asdict(self.config),
+            "weights": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+        }
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Goes on where `save` was called."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state["weights"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+
+    def start_from(self, path: Path) -> None:
+        """Takes the averaged weights of another run and begins a schedule of its own."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state["averaged"])
+        self.averaged.load_state_dict(state["averaged"])
