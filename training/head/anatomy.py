@@ -11,7 +11,7 @@ from training.head.identity import identity_vertices
 from training.head.source import METERS_PER_UNIT, BaseMesh, group_center, read_base_mesh, read_rig_weights, read_target
 from training.head.surface import Surface
 
-CROP_BELOW_EYES_M = 0.36
+CROP_BELOW_EYES_M = 0.37
 """The body ends this far below the eyes, outside the portrait."""
 
 JAW_BONES = ("jaw", "tongue", "oris05", "oris06", "oris07")

@@ -7,8 +7,11 @@ from numpy.typing import NDArray
 
 from avatar.head import Joint, Part
 from training.head.anatomy import Anatomy, read_anatomy
+from training.head.clothes import UNDER_COLLAR_M, dress, neckline_field
 from training.head.eyes import eyeball
+from training.head.hair import HIDDEN_M, Scalp, bun, ears, grow, hairline_field
 from training.head.landmarks import IBUG_VERTICES
+from training.head.lips import closed_lips
 from training.head.subdivide import catmull_clark
 from training.head.surface import Surface, joined
 
@@ -20,22 +23,30 @@ REGIONS = {
     Part.TEETH: (0.7, 0.15, 0.3, 0.15),
     Part.TONGUE: (0.7, 0.3, 0.3, 0.15),
     Part.MOUTH: (0.7, 0.45, 0.3, 0.15),
-    Part.LASHES: (0.7, 0.6, 0.3, 0.1),
+    Part.LASHES: (0.7, 0.6, 0.3, 0.05),
+    Part.HAIR: (0.7, 0.65, 0.3, 0.15),
+    Part.CLOTHES: (0.7, 0.8, 0.3, 0.2),
 }
 """Left, top, width, height of each part's place in the atlas."""
 
 
-def surfaces(anatomy: Anatomy) -> list[Surface]:
-    """All parts, each in its own vertices."""
+def surfaces(anatomy: Anatomy) -> tuple[list[Surface], Scalp]:
+    """All parts, each in its own vertices, and where hair grows."""
     body = anatomy.body()
-    refined = catmull_clark(body, np.ones(len(body.faces), bool))
+    refined = closed_lips(catmull_clark(body, np.ones(len(body.faces), bool)))
     groups = anatomy.mesh.quads
     organs = [("helper-upper-teeth", Part.TEETH), ("helper-lower-teeth", Part.TEETH), ("helper-tongue", Part.TONGUE)]
     organs += [(group, Part.LASHES) for group in groups if "eyelashes" in group]
     meshes = [anatomy.surface(group, part).kept(np.ones(len(groups[group]), bool)) for group, part in organs]
     meshes = [catmull_clark(mesh, np.ones(len(mesh.faces), bool)) for mesh in meshes]
     eyes = [eyeball(anatomy, joint) for joint in (Joint.LEFT_EYE, Joint.RIGHT_EYE)]
-    return [refined.kept(refined.part == Part.SKIN), refined.kept(refined.part == Part.MOUTH), *eyes, *meshes]
+    skin = refined.kept(refined.part == Part.SKIN)
+    hair, scalp = grow(skin)
+    garments = dress(skin)
+    bare = (hairline_field(skin.position)[skin.faces].min(1) < HIDDEN_M) | ears(skin)[skin.faces].any(1)
+    bare &= neckline_field(skin.position)[skin.faces].min(1) < UNDER_COLLAR_M
+    mouth = refined.kept(refined.part == Part.MOUTH)
+    return [skin.kept(bare), mouth, *eyes, *meshes, hair, bun(), *garments], scalp
 
 
 def placed(surface: Surface) -> Surface:
@@ -68,12 +79,13 @@ def landmark_embedding(surface: Surface) -> tuple[NDArray[np.int64], NDArray[np.
     return np.array(triangles), np.array(corners)
 
 
-def head_arrays() -> dict[str, NDArray]:
-    """Everything that `head.npz` holds."""
+def head_arrays() -> tuple[dict[str, NDArray], Scalp]:
+    """Everything that `head.npz` holds, and the scalp for strands."""
     anatomy = read_anatomy()
-    whole = joined([placed(surface) for surface in surfaces(anatomy)])
+    parts, scalp = surfaces(anatomy)
+    whole = joined([placed(surface) for surface in parts])
     triangles, corners = landmark_embedding(whole)
-    return {
+    arrays = {
         "template": whole.position.astype(np.float32),
         "shape_basis": np.zeros((len(whole.position), 3, 0), np.float16),
         "expression_basis": whole.expression.astype(np.float16),
@@ -87,3 +99,4 @@ def head_arrays() -> dict[str, NDArray]:
         "landmark_faces": triangles.astype(np.int32),
         "landmark_barycentric": corners.astype(np.float32),
     }
+    return arrays, scalp

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.head import Part
+from training.head.surface import vertex_normals
 
 COLORS = {
     Part.SKIN: (224, 172, 148),
@@ -48,18 +49,6 @@ def _fill(screen, faces, colors, normals, depth, image):
                 light = 0.18 + 0.62 * key + 0.25 * fill
                 for channel in range(3):
                     image[y, x, channel] = min(255.0, colors[face, channel] * light)
-
-
-def vertex_normals(vertices: NDArray, faces: NDArray) -> NDArray[np.float64]:
-    """Area-weighted unit normals [V, 3]; vertices at one place (seams) share theirs."""
-    _, same = np.unique(np.round(vertices, 6), axis=0, return_inverse=True)
-    corners = vertices[faces]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = np.zeros((same.max() + 1, 3))
-    for corner in range(3):
-        np.add.at(total, same[faces[:, corner]], normal)
-    total /= np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-15)
-    return total[same]
 
 
 def look_at(position: NDArray, target: NDArray) -> NDArray[np.float64]:

@@ -127,3 +127,35 @@ def boundary_loops(faces: NDArray[np.int64]) -> list[NDArray[np.int64]]:
             current = following.pop(current)
         loops.append(np.array(loop))
     return sorted(loops, key=len, reverse=True)
+
+
+def vertex_normals(vertices: NDArray, faces: NDArray) -> NDArray[np.float64]:
+    """Area-weighted unit normals [V, 3]; vertices at one place (seams) share theirs."""
+    _, same = np.unique(np.round(vertices, 6), axis=0, return_inverse=True)
+    corners = vertices[faces]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = np.zeros((same.max() + 1, 3))
+    for corner in range(3):
+        np.add.at(total, same[faces[:, corner]], normal)
+    total /= np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-15)
+    return total[same]
+
+
+def relaxed(faces: NDArray, values: NDArray, rounds: int, free: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """Per-vertex values [V, ...] averaged with their neighbors `rounds` times, half-way each time.
+
+    Args:
+        faces: [F, 3].
+        values: [V] or [V, k].
+        rounds: how often.
+        free: [V], where values may change; everywhere if left out.
+    """
+    count = len(values)
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    graph = sparse.csr_matrix((np.ones(2 * len(edges)), (edges.ravel(), edges[:, ::-1].ravel())), (count, count))
+    graph = sparse.diags(1 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1)) @ graph
+    values = np.asarray(values, float)
+    for _ in range(rounds):
+        moved = 0.5 * values + 0.5 * (graph @ values)
+        values = moved if free is None else np.where(free.reshape((-1,) + (1,) * (values.ndim - 1)), moved, values)
+    return values

@@ -1,0 +1,137 @@
+"""The hair as a shell over the scalp: parted at the side, combed back, tied into a low bun."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.blendshapes import ARKIT
+from avatar.head import Joint, Part
+from training.head.source import data_folder
+from training.head.surface import Surface, clipped, relaxed, vertex_normals
+
+CENTER = np.array([0.0, 0.055, 0.005])
+"""Middle of the skull, m: hairline azimuths and the hair's texture are taken about it."""
+
+HAIRLINE = np.array(
+    [
+        (0, 0.104), (15, 0.106), (30, 0.104), (42, 0.096), (52, 0.080), (60, 0.060), (66, 0.044), (70, 0.028), (74, 0.012),
+        (77, 0.012), (80, 0.036), (90, 0.042), (100, 0.038), (106, 0.012), (112, -0.012), (125, -0.030), (150, -0.046),
+        (180, -0.050),
+    ]
+)  # fmt: skip
+"""Height in m of the hairline over the azimuth in degrees from the front."""
+
+EDGE_M = 0.006
+"""The shell reaches this far beyond the hairline; its texture fades out there."""
+
+HIDDEN_M = 0.022
+"""Scalp further inside the hairline than this is not drawn."""
+
+VOLUME_M = 0.013
+LIFT_M = 0.0008
+"""Distance of the shell's rim from the skin."""
+
+RISE_M = 0.009
+"""The shell reaches two thirds of its thickness this far inside the hairline."""
+
+PARTING_X_M = 0.024
+PARTING_WIDTH_M = 0.005
+PARTING_END_Z_M = -0.03
+
+BUN_CENTER = np.array([0.0, -0.012, -0.118])
+BUN_RADII = np.array([0.044, 0.038, 0.034])
+
+
+@dataclass(frozen=True, eq=False)
+class Scalp:
+    """Where hair grows, for strands.
+
+    Attributes:
+        vertices: [N, 3], m, rest pose.
+        faces: [F, 3].
+        normals: [N, 3].
+        inside_m: [N] height above the hairline, negative on the skin.
+        shell: [N, 3], the hair's outer surface over each vertex.
+    """
+
+    vertices: NDArray[np.float64]
+    faces: NDArray[np.int64]
+    normals: NDArray[np.float64]
+    inside_m: NDArray[np.float64]
+    shell: NDArray[np.float64]
+
+
+def hairline_field(position: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Height in m of each point [N, 3] above the hairline at its azimuth."""
+    offset = position - CENTER
+    azimuth = np.rad2deg(np.arctan2(np.abs(offset[:, 0]), offset[:, 2]))
+    return position[:, 1] - np.interp(azimuth, *HAIRLINE.T)
+
+
+def ears(skin: Surface) -> NDArray[np.bool_]:
+    """[V] vertices of the outer ears, from MakeHuman's mask."""
+    mask = cv2.imread(str(data_folder() / "mpfb2/textures/mpfb_ears.jpg"), cv2.IMREAD_GRAYSCALE)
+    column, row = np.clip((skin.uv * mask.shape[0]).astype(int), 0, mask.shape[0] - 1).T
+    return mask[row, column] > 128
+
+
+def grow(skin: Surface) -> tuple[Surface, Scalp]:
+    """The shell over the scalp of the refined `skin`, which still has MakeHuman's UV."""
+    ear = ears(skin)
+    covered = skin.kept(~ear[skin.faces].any(1) & (hairline_field(skin.position)[skin.faces].max(1) > -2 * EDGE_M))
+    shell = clipped(covered, hairline_field(covered.position) + EDGE_M)
+    inside = relaxed(shell.faces, hairline_field(shell.position), 6)
+    normal = relaxed(shell.faces, vertex_normals(shell.position, shell.faces), 8)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    thickness = LIFT_M + VOLUME_M * (1 - np.exp(-np.clip(inside, 0, None) / RISE_M)) * _parting(shell.position)
+    outer = shell.position + normal * relaxed(shell.faces, thickness, 2)[:, None]
+    outer = relaxed(shell.faces, outer, 3, inside > 0.002)
+    hair = replace(shell, position=outer, part=np.full(len(shell.faces), Part.HAIR, np.uint8), uv=_azimuthal(outer))
+    scalp = Scalp(shell.position, shell.faces, normal, inside, outer)
+    return replace(hair, origin=np.full(len(outer), -1)), scalp
+
+
+def _parting(position: NDArray) -> NDArray[np.float64]:
+    """Thickness factor [N]: a groove from the hairline to the crown."""
+    along = np.clip((position[:, 2] - PARTING_END_Z_M) / 0.02, 0, 1)
+    top = np.clip((position[:, 1] - 0.08) / 0.02, 0, 1)
+    groove = np.exp(-(((position[:, 0] - PARTING_X_M) / PARTING_WIDTH_M) ** 2))
+    return 1 - 0.6 * groove * along * top
+
+
+def _azimuthal(position: NDArray) -> NDArray[np.float64]:
+    """UV in the unit square: distance from the crown is the polar angle, the face is at the bottom."""
+    offset = position - CENTER
+    polar = np.arctan2(np.hypot(offset[:, 0], offset[:, 2]), offset[:, 1])
+    around = np.arctan2(offset[:, 0], offset[:, 2])
+    radius = polar / np.deg2rad(160.0)
+    return 0.5 + 0.5 * radius[:, None] * np.stack([np.sin(around), np.cos(around)], 1)
+
+
+def bun(ring_count: int = 14, segment_count: int = 24) -> Surface:
+    """An ellipsoid at the nape."""
+    polar, around = np.meshgrid(np.linspace(0.02, np.pi - 0.02, ring_count), np.arange(segment_count), indexing="ij")
+    around = around * 2 * np.pi / segment_count
+    direction = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), -np.cos(polar)], 2).reshape(-1, 3)
+    faces = grid_faces(ring_count, segment_count)
+    count = len(direction)
+    return Surface(
+        BUN_CENTER + BUN_RADII * direction,
+        np.zeros((count, 3, len(ARKIT))),
+        np.tile(np.eye(5)[Joint.NECK], (count, 1)),
+        0.5 + 0.5 * direction[:, :2] * [1, -1],
+        faces[:, [0, 2, 1]],
+        np.full(len(faces), Part.HAIR, np.uint8),
+        np.full(count, -1),
+    )
+
+
+def grid_faces(row_count: int, column_count: int) -> NDArray[np.int64]:
+    """Triangles of a grid whose columns close into a ring."""
+    row, column = np.meshgrid(np.arange(row_count - 1), np.arange(column_count), indexing="ij")
+    after = (column + 1) % column_count
+    a, b = row * column_count + column, row * column_count + after
+    c, d = a + column_count, b + column_count
+    return np.concatenate([np.stack([a, b, d], 2).reshape(-1, 3), np.stack([a, d, c], 2).reshape(-1, 3)])
