@@ -1,0 +1,166 @@
+"""Painted masks of a face: where it is lip, where it blushes, where it is in the shade of the eye.
+
+The masks are drawn on the plane of the face at rest (x right of the picture, y up, metres), from the 68 landmarks, so
+that any head with landmarks gets them, whatever its texture layout. Shaders look them up by the rest position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+PLATE_SIZE_PX = 2048
+PLATE_SPAN_M = 0.32
+
+
+@dataclass(frozen=True)
+class Plate:
+    """Where the painted plane lies.
+
+    Attributes:
+        left_m: x of the plane's left edge.
+        bottom_m: y of the plane's lower edge.
+    """
+
+    left_m: float
+    bottom_m: float
+
+    @staticmethod
+    def around(landmarks: np.ndarray) -> Plate:
+        """The plate centred between eyes and mouth of `landmarks` [68, 3]."""
+        middle = (landmarks[36:48].mean(0) + landmarks[48:60].mean(0)) / 2
+        return Plate(left_m=float(middle[0]) - PLATE_SPAN_M / 2, bottom_m=float(middle[1]) - PLATE_SPAN_M / 2)
+
+    def grid(self) -> tuple[np.ndarray, np.ndarray]:
+        """x and y [H, W] of the pixel centres, metres, row 0 at the bottom."""
+        steps = (np.arange(PLATE_SIZE_PX) + 0.5) * PLATE_SPAN_M / PLATE_SIZE_PX
+        return np.meshgrid(self.left_m + steps, self.bottom_m + steps)
+
+
+def closed_spline(points: np.ndarray, steps: int = 16) -> np.ndarray:
+    """Closed Catmull-Rom curve through `points` [N, D], `steps` samples a span."""
+    before, after, beyond = np.roll(points, 1, 0), np.roll(points, -1, 0), np.roll(points, -2, 0)
+    time = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
+    a, b, c, d = (p[:, None] for p in (before, points, after, beyond))
+    curve = 0.5 * (2 * b + (c - a) * time + (2 * a - 5 * b + 4 * c - d) * time**2 + (3 * b - a - 3 * c + d) * time**3)
+    return curve.reshape(-1, points.shape[1])
+
+
+def signed_distance(x: np.ndarray, y: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """Distance [H, W] in metres to a closed outline [N, 2], positive inside."""
+    inside = np.zeros(x.shape, bool)
+    for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, 0), strict=True):
+        if y0 != y1:
+            inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+    pixel_m = PLATE_SPAN_M / PLATE_SIZE_PX
+    return (distance_transform_edt(inside) - distance_transform_edt(~inside)) * pixel_m
+
+
+def smoothstep(value: np.ndarray, start: float, end: float) -> np.ndarray:
+    """Smooth step from 0 at `start` to 1 at `end`."""
+    t = np.clip((value - start) / (end - start), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def blob(x: np.ndarray, y: np.ndarray, centre: np.ndarray, radius_m: tuple[float, float]) -> np.ndarray:
+    """Gaussian spot of height one."""
+    return np.exp(-0.5 * (((x - centre[0]) / radius_m[0]) ** 2 + ((y - centre[1]) / radius_m[1]) ** 2))
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Where a face is what; every mask is [H, W] float32 in [0, 1], row 0 at the bottom.
+
+    Attributes:
+        lip: the red of the lips.
+        lip_depth: the lips' inner, moist part.
+        blush: cheeks, nose, chin and the rims of the lids.
+        shade: the thin, darker skin around the eyes.
+        oil: forehead, nose and chin shine more.
+        freckles: many faint spots.
+        moles: a few dark ones.
+        brow: skin under the eyebrows, which is never as bright as the rest.
+    """
+
+    lip: np.ndarray
+    lip_depth: np.ndarray
+    blush: np.ndarray
+    shade: np.ndarray
+    oil: np.ndarray
+    freckles: np.ndarray
+    moles: np.ndarray
+    brow: np.ndarray
+
+
+def spots(plate: Plate, places: np.ndarray, strength: np.ndarray, radius_m: float) -> np.ndarray:
+    """Soft round spots [H, W] of about `radius_m` at `places` [N, 2]."""
+    pixel_m = PLATE_SPAN_M / PLATE_SIZE_PX
+    columns, rows = ((places - (plate.left_m, plate.bottom_m)) / pixel_m).astype(int).clip(0, PLATE_SIZE_PX - 1).T
+    dots = np.zeros((PLATE_SIZE_PX, PLATE_SIZE_PX))
+    np.maximum.at(dots, (rows, columns), strength)
+    sigma_px = radius_m / pixel_m
+    return np.clip(gaussian_filter(dots, sigma_px) * 2 * np.pi * sigma_px**2, 0, 1)
+
+
+def brow_line(landmarks: np.ndarray, side: int) -> np.ndarray:
+    """Brow points [5, 3] from the nose outwards; `side` 0 is the subject's right, 1 the left."""
+    return landmarks[21:16:-1] if side == 0 else landmarks[22:27]
+
+
+def paint_masks(landmarks: np.ndarray, plate: Plate, seed: int) -> Masks:
+    """Draws the masks of a face.
+
+    Args:
+        landmarks: [68, 3] iBUG points at rest, metres.
+        plate: the plane.
+        seed: of freckles and moles.
+    """
+    random = np.random.default_rng(seed)
+    x, y = plate.grid()
+    flat = landmarks[:, :2]
+    depth = signed_distance(x, y, closed_spline(flat[48:60]))
+    lip = smoothstep(depth, -0.0009, 0.0011)
+    seam = np.interp(x, flat[60:65, 0], (flat[60:65, 1] + flat[[60, 67, 66, 65, 64], 1]) / 2)
+    lip_depth = lip * np.exp(-0.5 * ((y - seam) / 0.0022) ** 2)
+
+    blush = 0.55 * blob(x, y, flat[30], (0.010, 0.009)) + 0.25 * blob(x, y, flat[8] + (0, 0.014), (0.014, 0.010))
+    blush += 0.14 * blob(x, y, flat[48:60].mean(0), (0.036, 0.018))
+    oil = blob(x, y, flat[27] + (0, 0.045), (0.034, 0.024)) + 0.9 * blob(x, y, flat[29], (0.008, 0.022))
+    oil += 0.5 * blob(x, y, flat[8] + (0, 0.016), (0.014, 0.010))
+    shade, brow = np.zeros_like(x), np.zeros_like(x)
+    for side, (outer, inner, corner, wing, eye) in enumerate(((36, 39, 48, 31, slice(36, 42)), (45, 42, 54, 35, slice(42, 48)))):
+        outwards = np.sign(flat[outer, 0])
+        cheek = 0.55 * flat[outer] + 0.45 * flat[corner] + (0.008 * outwards, -0.004)
+        blush += 0.58 * blob(x, y, cheek, (0.021, 0.017)) + 0.28 * blob(x, y, flat[wing] + (0, 0.003), (0.006, 0.006))
+        oil += 0.45 * blob(x, y, cheek + (-0.012 * outwards, 0.018), (0.013, 0.009))
+        rim = signed_distance(x, y, closed_spline(flat[eye]))
+        blush += 0.6 * np.exp(-0.5 * ((rim + 0.0002) / 0.0009) ** 2)
+        centre = flat[eye].mean(0)
+        shade += 0.42 * blob(x, y, centre + (-0.002 * outwards, -0.012), (0.012, 0.0042))
+        shade += 0.50 * blob(x, y, flat[inner] + (0, -0.002), (0.005, 0.007)) + 0.40 * blob(x, y, centre + (0, 0.007), (0.016, 0.0045))
+        line = brow_line(landmarks, side)[:, :2]
+        along = np.abs(x)
+        order = np.argsort(np.abs(line[:, 0]))
+        height = np.interp(along, np.abs(line[order, 0]), line[order, 1])
+        taper = smoothstep(along, abs(line[0, 0]) - 0.004, abs(line[0, 0]) + 0.006) * smoothstep(-along, -abs(line[-1, 0]) - 0.003, -abs(line[-1, 0]) + 0.012)
+        brow += 0.26 * taper * np.exp(-0.5 * ((y - height) / 0.0028) ** 2) * (np.sign(x) == outwards)
+
+    count = 320
+    freckled = np.stack([random.normal(0, 0.034, count), random.normal(0.006, 0.016, count)], 1) + flat[30]
+    freckles = spots(plate, freckled, random.uniform(0.1, 1.0, count), 0.0006)
+    moles = spots(plate, flat[[48, 35, 45]] + ((-0.016, 0.013), (0.026, -0.006), (0.020, -0.02)), np.array([0.9, 0.6, 0.7]), 0.0007)
+    masks = (lip, lip_depth, blush, shade, oil, freckles, moles, brow)
+    return Masks(*(np.clip(mask, 0, 1).astype(np.float32) for mask in masks))
+
+
+def as_image(name: str, pixels: np.ndarray) -> bpy.types.Image:
+    """A Blender image of linear floats [H, W, 4], row 0 at the bottom."""
+    height, width = pixels.shape[:2]
+    image = bpy.data.images.new(name, width, height, alpha=True, float_buffer=True, is_data=True)
+    image.alpha_mode = "CHANNEL_PACKED"
+    image.pixels.foreach_set(np.ascontiguousarray(pixels, np.float32).ravel())
+    image.update()
+    return image
