@@ -41,5 +41,5 @@ def export(checkpoint: str | None, path: Path) -> nn.Module:
     """Writes `model.onnx` and returns the network it was made from."""
     network = HalfFeatures(load(checkpoint)).eval()
     example = torch.randn(2, WindowConfig().window_samples) * 0.1
-    save(store_weights_in_half(trace(network, example, "AUDIO", ("FEATURES",))), path)
+    save(store_weights_in_half(trace(network, (example,), ("AUDIO",), ("FEATURES",))), path)
     return network

@@ -1,25 +1,18 @@
-"""The enhancer as ONNX: uint8 pictures in and out, everything between inside the graph."""
+"""The enhancer as ONNX: RASTER and MASK to IMAGE, all UINT8, everything between inside the graph."""
 
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from avatar.config import FRAME_SIZE
-from avatar.networks.enhancer import PART_COUNT, Enhancer, EnhancerConfig
-
-input_names = ("RASTER", "MASK")
-output_names = ("IMAGE",)
-dynamic_axes = {name: {0: "batch"} for name in (*input_names, *output_names)}
+from avatar.enhancer import IMAGE, MASK, RASTER
+from avatar.networks.enhancer import Enhancer, EnhancerConfig
+from export.onnx import save, store_weights_in_half, trace
 
 
-def build(checkpoint: Path | None) -> nn.Module:
-    """The network ready for export.
-
-    Args:
-        checkpoint: file of `training.enhancer`; its averaged weights are taken. None: the untrained network, whose
-            output is its input.
-    """
+def load(checkpoint: str | None) -> Enhancer:
+    """Loads the averaged weights of a checkpoint of `training.enhancer`; without one the output is the input."""
     if checkpoint is None:
         return Enhancer().eval()
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -28,10 +21,10 @@ def build(checkpoint: Path | None) -> nn.Module:
     return network.eval()
 
 
-def example_inputs() -> tuple[Tensor, Tensor]:
-    """`RASTER` and `MASK` of a batch of two, random, for tracing and for the comparison with the exported graph."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (2, FRAME_SIZE, FRAME_SIZE)
-    raster = torch.randint(0, 256, (*shape, 4), dtype=torch.uint8, generator=generator)
-    mask = torch.randint(0, PART_COUNT, shape, dtype=torch.uint8, generator=generator)
-    return raster, mask
+def export(checkpoint: str | None, path: Path) -> nn.Module:
+    """Writes `model.onnx` and returns the network it was made from."""
+    network = load(checkpoint)
+    raster = torch.zeros(2, FRAME_SIZE, FRAME_SIZE, 4, dtype=torch.uint8)
+    mask = torch.zeros(2, FRAME_SIZE, FRAME_SIZE, dtype=torch.uint8)
+    save(store_weights_in_half(trace(network, (raster, mask), (RASTER, MASK), (IMAGE,))), path)
+    return network

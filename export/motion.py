@@ -36,5 +36,6 @@ def export(checkpoint: str | None, path: Path) -> nn.Module:
     """Writes `model.onnx` and returns the network it was made from."""
     network = FromHalfFeatures(load(checkpoint)).eval()
     example = torch.randn(2, WindowConfig().window_rows, FEATURE_DIM).half()
-    save(store_weights_in_half(trace(network, example, "FEATURES", ("BLENDSHAPES", "POSE", "VISEME"))), path)
+    model = trace(network, (example,), ("FEATURES",), ("BLENDSHAPES", "POSE", "VISEME"))
+    save(store_weights_in_half(model), path)
     return network

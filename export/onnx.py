@@ -16,14 +16,17 @@ BATCH = "batch"
 
 
 def trace(
-    network: torch.nn.Module, example: torch.Tensor, input_name: str, output_names: tuple[str, ...]
+    network: torch.nn.Module,
+    examples: tuple[torch.Tensor, ...],
+    input_names: tuple[str, ...],
+    output_names: tuple[str, ...],
 ) -> onnx.ModelProto:
-    """Exports a network of one input with a dynamic leading batch axis.
+    """Exports a network with a dynamic leading batch axis.
 
     Args:
         network: in evaluation mode.
-        example: one batch of the right shape and type.
-        input_name: of the tensor in the stage's contract.
+        examples: one batch of each input, of the right shape and type.
+        input_names: of the tensors in the stage's contract, in the order the network takes them.
         output_names: of the tensors in the stage's contract, in the order the network returns them.
 
     Raises:
@@ -34,11 +37,11 @@ def trace(
     buffer = io.BytesIO()
     torch.onnx.export(
         network.eval(),
-        (example,),
+        examples,
         buffer,
-        input_names=[input_name],
+        input_names=list(input_names),
         output_names=list(output_names),
-        dynamic_axes={name: {0: BATCH} for name in (input_name, *output_names)},
+        dynamic_axes={name: {0: BATCH} for name in (*input_names, *output_names)},
         opset_version=OPSET,
         dynamo=False,
     )
@@ -50,7 +53,7 @@ def trace(
 def store_weights_in_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """Stores large FP32 weights as FP16 and casts them back in the graph.
 
-    ONNX Runtime and OpenVINO fold the casts when they load the file, so that the arithmetic stays FP32 at half the size.
+    ONNX Runtime and OpenVINO fold the casts when they load the file: the arithmetic stays FP32 at half the size.
     """
     half = onnx.ModelProto()
     half.CopyFrom(model)
@@ -77,35 +80,45 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     partial.replace(path)
 
 
-def onnxruntime_engine(path: Path, threads: int = 2) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """A function from the one input to the outputs, run by ONNX Runtime on the CPU."""
+def onnxruntime_engine(path: Path, threads: int = 2) -> Callable[..., list[np.ndarray]]:
+    """A function from the inputs, in the order of the graph, to the outputs, run by ONNX Runtime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda value: session.run(None, {name: value})
+    names = [node.name for node in session.get_inputs()]
+    return lambda *values: session.run(None, dict(zip(names, values, strict=True)))
 
 
-def openvino_engine(path: Path, threads: int = 2) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """The same by OpenVINO in full precision."""
+def openvino_engine(path: Path, threads: int = 2) -> Callable[..., list[np.ndarray]]:
+    """The same by OpenVINO in full precision, compiled for each batch size: fixed shapes run up to twice as fast."""
     import openvino
 
+    core = openvino.Core()
     options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(str(path), "CPU", options)
-    return lambda value: [np.array(output) for output in compiled([value]).values()]
+    compiled = {}
+
+    def run(*values: np.ndarray) -> list[np.ndarray]:
+        shapes = tuple(value.shape for value in values)
+        if shapes not in compiled:
+            model = core.read_model(str(path))
+            model.reshape({node: list(shape) for node, shape in zip(model.inputs, shapes, strict=True)})
+            compiled[shapes] = core.compile_model(model, "CPU", options)
+        return [np.array(output) for output in compiled[shapes](list(values), share_inputs=True).values()]
+
+    return run
 
 
 ENGINES = {"onnxruntime": onnxruntime_engine, "openvino": openvino_engine}
 
 
-def largest_difference(path: Path, network: torch.nn.Module, value: np.ndarray, engine: str = "onnxruntime") -> list[float]:
+def largest_difference(
+    path: Path, network: torch.nn.Module, values: tuple[np.ndarray, ...], engine: str = "onnxruntime"
+) -> list[float]:
     """Largest absolute difference between the file and the network, one number per output."""
     with torch.inference_mode():
-        expected = network.eval()(torch.from_numpy(value))
+        expected = network.eval()(*(torch.from_numpy(value) for value in values))
     expected = expected if isinstance(expected, tuple) else (expected,)
-    got = ENGINES[engine](path)(value)
-    return [
-        float(np.max(np.abs(a.astype(np.float32) - b.float().numpy()))) for a, b in zip(got, expected, strict=True)
-    ]
+    got = ENGINES[engine](path)(*values)
+    return [float(np.max(np.abs(a.astype(np.float32) - b.float().numpy()))) for a, b in zip(got, expected, strict=True)]
