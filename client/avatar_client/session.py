@@ -157,6 +157,13 @@ class Session:
             self._drain(timeout_s)
         self._stop()
 
+    def abandon(self, error: Exception) -> None:
+        """Makes whoever iterates meet this error: for a thread that feeds the session and cannot go on."""
+        with self._changed:
+            if self._failure is None and not self._closed:
+                self._failure = error
+            self._changed.notify_all()
+
     def __enter__(self) -> "Session":
         return self
 
@@ -258,10 +265,7 @@ class Session:
                 self.send(chunk)
             self.end()
         except Exception as error:  # noqa: BLE001 - raised again by whoever iterates
-            with self._changed:
-                if self._failure is None and not self._closed:
-                    self._failure = error
-                self._changed.notify_all()
+            self.abandon(error)
 
     def _drain(self, timeout_s: float) -> None:
         """Waits for the END's final response, so that the server has freed the session before the stream closes."""

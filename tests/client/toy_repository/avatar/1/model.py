@@ -57,7 +57,7 @@ class Session:
             start, stop = self.edge(self.next_index), self.edge(self.next_index + 1)
             if ended and start >= len(self.audio):
                 return
-            if not ended and len(self.audio) < stop + math.ceil(self.lookahead_s * self.rate_hz):
+            if not ended and len(self.audio) < start + math.ceil(self.lookahead_s * self.rate_hz):
                 return
             yield self.next_index, self.audio[start : min(stop, len(self.audio))]
             self.next_index += 1
