@@ -9,13 +9,20 @@ from avatar.head import Joint, Part
 from training.head.anatomy import Anatomy, read_anatomy
 from training.head.clothes import UNDER_COLLAR_M, dress, neckline_field
 from training.head.eyes import eyeball
-from training.head.hair import HIDDEN_M, Scalp, bun, ears, grow, hairline_field
+from training.head.hair import EDGE_M, HIDDEN_M, Scalp, bun, ears, grow, hairline_field
 from training.head.landmarks import IBUG_VERTICES
 from training.head.lips import closed_lips
 from training.head.subdivide import catmull_clark
 from training.head.surface import Surface, joined
+from training.head.visibility import visible_faces
 
 PARENTS = (-1, 0, 1, 1, 1)
+
+COARSE_EDGE_M = 0.003
+"""Faces with shorter sides than this span a few pixels and are not refined."""
+
+FRAME_BOTTOM_M = -0.25
+"""Nothing below this height comes into the portrait."""
 
 REGIONS = {
     Part.SKIN: (0.0, 0.0, 0.7, 1.0),
@@ -32,21 +39,33 @@ REGIONS = {
 
 def surfaces(anatomy: Anatomy) -> tuple[list[Surface], Scalp]:
     """All parts, each in its own vertices, and where hair grows."""
-    body = anatomy.body()
-    refined = closed_lips(catmull_clark(body, np.ones(len(body.faces), bool)))
-    groups = anatomy.mesh.quads
-    organs = [("helper-upper-teeth", Part.TEETH), ("helper-lower-teeth", Part.TEETH), ("helper-tongue", Part.TONGUE)]
-    organs += [(group, Part.LASHES) for group in groups if "eyelashes" in group]
-    meshes = [anatomy.surface(group, part).kept(np.ones(len(groups[group]), bool)) for group, part in organs]
-    meshes = [catmull_clark(mesh, np.ones(len(mesh.faces), bool)) for mesh in meshes]
     eyes = [eyeball(anatomy, joint) for joint in (Joint.LEFT_EYE, Joint.RIGHT_EYE)]
-    skin = refined.kept(refined.part == Part.SKIN)
+    body = refined_body(anatomy.body(), eyes)
+    skin, mouth = (body.kept(body.part == part) for part in (Part.SKIN, Part.MOUTH))
     hair, scalp = grow(skin)
-    garments = dress(skin)
     bare = (hairline_field(skin.position)[skin.faces].min(1) < HIDDEN_M) | ears(skin)[skin.faces].any(1)
     bare &= neckline_field(skin.position)[skin.faces].min(1) < UNDER_COLLAR_M
-    mouth = refined.kept(refined.part == Part.MOUTH)
-    return [skin.kept(bare), mouth, *eyes, *meshes, hair, bun(), *garments], scalp
+    return [skin.kept(bare), mouth, *eyes, *organs(anatomy), hair, bun(), *dress(skin)], scalp
+
+
+def refined_body(body: Surface, occluders: list[Surface]) -> Surface:
+    """The body without hidden cavities, fine where a portrait shows large faces, with lips that touch."""
+    portrait, outside = visible_faces(body, occluders)
+    corners = body.position[body.faces]
+    edge_m = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).mean(1)
+    scalp = hairline_field(body.position)[body.faces].max(1) > -2 * EDGE_M
+    framed = corners[:, :, 1].max(1) > FRAME_BOTTOM_M
+    region = (portrait | scalp) & (edge_m > COARSE_EDGE_M) & framed
+    kept = replace(body, faces=body.faces[outside], part=body.part[outside])
+    return closed_lips(catmull_clark(kept, region[outside]))
+
+
+def organs(anatomy: Anatomy) -> list[Surface]:
+    """Teeth, tongue and lashes."""
+    groups = anatomy.mesh.quads
+    wanted = [("helper-upper-teeth", Part.TEETH), ("helper-lower-teeth", Part.TEETH), ("helper-tongue", Part.TONGUE)]
+    wanted += [(group, Part.LASHES) for group in groups if "eyelashes" in group]
+    return [anatomy.surface(group, part).kept(np.ones(len(groups[group]), bool)) for group, part in wanted]
 
 
 def placed(surface: Surface) -> Surface:
