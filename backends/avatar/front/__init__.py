@@ -1,0 +1,1 @@
+"""Triton's side of the `avatar` model: requests to calls, stages to BLS, frames to responses."""

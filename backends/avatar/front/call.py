@@ -1,0 +1,55 @@
+"""A Triton request as a plain value."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from avatar.errors import InvalidAudioError
+
+RESERVED = ("sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Attributes:
+    key: id of the session.
+    is_start, is_end: whether it opens the session, and whether it is its last.
+    pcm: [N] int16.
+    parameters: what the client said beside the audio.
+    outputs: names of the tensors it asks for.
+    """
+
+    key: int | str
+    is_start: bool
+    is_end: bool
+    pcm: np.ndarray
+    parameters: dict[str, str | int | float | bool]
+    outputs: frozenset[str]
+
+
+def read(request) -> Call:
+    """Raises:
+    InvalidAudioError: AUDIO holds more than one chunk.
+    """
+    audio = pb_utils.get_input_tensor_by_name(request, "AUDIO").as_numpy()
+    if audio.ndim != 2 or audio.shape[0] != 1:
+        raise InvalidAudioError(f"AUDIO must have shape [1, samples], got {list(audio.shape)}; send one chunk in a request")
+    parameters = json.loads(request.parameters() or "{}")
+    return Call(
+        key=request.correlation_id(),
+        is_start=_flag(request, "START"),
+        is_end=_flag(request, "END"),
+        pcm=audio[0],
+        parameters={
+            name: value for name, value in parameters.items() if name not in RESERVED and not name.startswith("triton_")
+        },
+        outputs=frozenset(request.requested_output_names()),
+    )
+
+
+def _flag(request, name: str) -> bool:
+    # Triton's warm-up requests carry no control tensors.
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return tensor is not None and bool(tensor.as_numpy().any())

@@ -1,0 +1,83 @@
+"""The answer to one request: frames, then exactly one final response."""
+
+import asyncio
+import contextlib
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from avatar.errors import (
+    AvatarError,
+    CapacityError,
+    InvalidAudioError,
+    InvalidParameterError,
+    SessionNotFoundError,
+    StageError,
+    UnknownAvatarError,
+)
+from avatar.pipeline import Frame
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+CODES = {
+    InvalidAudioError: pb_utils.TritonError.INVALID_ARG,
+    InvalidParameterError: pb_utils.TritonError.INVALID_ARG,
+    UnknownAvatarError: pb_utils.TritonError.NOT_FOUND,
+    SessionNotFoundError: pb_utils.TritonError.NOT_FOUND,
+    CapacityError: pb_utils.TritonError.UNAVAILABLE,
+    StageError: pb_utils.TritonError.UNAVAILABLE,
+}
+
+
+class Cancelled(Exception):
+    """The client has gone or does not want the answer any more."""
+
+
+class Reply:
+    """Sends responses of one request."""
+
+    def __init__(self, request):
+        self._sender = request.get_response_sender()
+
+    def is_cancelled(self) -> bool:
+        return self._sender.is_cancelled()
+
+    async def send(self, frame: Frame, outputs: frozenset[str]) -> None:
+        response = pb_utils.InferenceResponse(_tensors(frame, outputs))
+        # Triton takes its copy of the frame meanwhile; other sessions must not wait for that.
+        await asyncio.get_running_loop().run_in_executor(None, self._sender.send, response)
+
+    def finish(self) -> None:
+        self._sender.send(flags=FINAL)
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the answer with `error`; what the client may not see is replaced."""
+        triton_error = pb_utils.TritonError(*_described(error))
+        # The client may be gone, which is no reason to fail.
+        with contextlib.suppress(Exception):
+            self._sender.send(pb_utils.InferenceResponse(error=triton_error), flags=FINAL)
+
+
+def _described(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, Cancelled):
+        return "the request was cancelled", pb_utils.TritonError.CANCELLED
+    code = next((code for kind, code in CODES.items() if isinstance(error, kind)), None)
+    if code is None:
+        message = str(error) if isinstance(error, AvatarError) else "the server failed on this session; its log says more"
+        return message, pb_utils.TritonError.INTERNAL
+    return str(error), code
+
+
+def _tensors(frame: Frame, outputs: frozenset[str]) -> list:
+    values = {
+        "FRAME": frame.frame,
+        "PACKET": frame.packet,
+        "INDEX": np.array([frame.index], np.int64),
+        "PTS": np.array([frame.pts_s], np.float64),
+        "AUDIO_OUT": frame.audio_out,
+        "BLENDSHAPES": frame.blendshapes,
+        "POSE": frame.pose,
+        "LANDMARKS": frame.landmarks,
+        "VISEME": frame.viseme,
+        "STATE": np.array([frame.state], np.uint8),
+    }
+    return [pb_utils.Tensor(name, value[None]) for name, value in values.items() if name in outputs and value is not None]

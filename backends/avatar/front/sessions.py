@@ -1,0 +1,99 @@
+"""The open sessions: how many there may be, which requests belong to which, and when one has been silent for too long."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from avatar.errors import CapacityError, SessionNotFoundError
+from avatar.pipeline import Producer
+from avatar.session import Session
+
+
+@dataclass(slots=True, eq=False)
+class Open:
+    """One open session.
+
+    Attributes:
+        key: its sequence id.
+        outputs: tensors that its first request asked for.
+        turn: held by the request whose frames are being made; requests get it in the order in which they came.
+        waiting: requests that have come and are not answered.
+        seen_s: when the latest of them was answered.
+        first_audio_s: when the first audio came, None before.
+        has_sent: whether a frame has been sent.
+        is_open: false once it has ended; requests that still wait for their turn then find it so.
+    """
+
+    key: int | str
+    session: Session
+    producer: Producer
+    outputs: frozenset[str]
+    seen_s: float
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+    first_audio_s: float | None = None
+    has_sent: bool = False
+    is_open: bool = True
+
+
+class Sessions:
+    """All open sessions of this process.
+
+    Args:
+        limit: sessions admitted at once.
+        idle_s: a session without a request for so long is closed. Triton says nothing when a client has gone between requests.
+    """
+
+    def __init__(self, limit: int, idle_s: float, clock: Callable[[], float] = time.monotonic):
+        self._limit = limit
+        self._idle_s = idle_s
+        self._clock = clock
+        self._open: dict[int | str, Open] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def admit(self, key: int | str) -> None:
+        """Makes room for a session: one of the same key that is still open ends.
+
+        Raises:
+            CapacityError: there are as many as there may be.
+        """
+        if (old := self._open.get(key)) is not None:
+            self.close(old)
+        if len(self._open) >= self._limit:
+            raise CapacityError(
+                f"this server runs at most {self._limit} sessions at once and all are taken; retry later or on another server"
+            )
+
+    def open(self, key: int | str, session: Session, producer: Producer, outputs: frozenset[str]) -> Open:
+        self.admit(key)
+        entry = self._open[key] = Open(key, session, producer, outputs, seen_s=self._clock())
+        return entry
+
+    def get(self, key: int | str) -> Open:
+        """Raises:
+        SessionNotFoundError: it was never opened, has ended, failed, or was idle for too long.
+        """
+        if (entry := self._open.get(key)) is None:
+            raise SessionNotFoundError(
+                f"session {key!r} is not open: it has ended, failed, or was idle for {self._idle_s:g} s; open a new one with sequence_start"
+            )
+        return entry
+
+    def seen(self, entry: Open) -> None:
+        entry.seen_s = self._clock()
+
+    def close(self, entry: Open) -> None:
+        entry.is_open = False
+        if self._open.get(entry.key) is entry:
+            del self._open[entry.key]
+
+    def sweep(self) -> list[Open]:
+        """Closes and returns the sessions that have been idle for too long."""
+        limit_s = self._clock() - self._idle_s
+        idle = [entry for entry in self._open.values() if not entry.waiting and entry.seen_s < limit_s]
+        for entry in idle:
+            self.close(entry)
+        return idle

@@ -1,0 +1,141 @@
+"""The `avatar` model: audio chunks in, frames out. One Triton sequence is one session.
+
+`execute` is a coroutine and returns at once, so that no session waits for another and an interrupt overtakes the audio sent
+before it. Frames stay in order because the requests of a session take turns.
+"""
+
+import asyncio
+import functools
+import json
+import os
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import triton_python_backend_utils as pb_utils
+from front import call as calls
+from front.metrics import Metrics
+from front.reply import Cancelled, Reply
+from front.sessions import Open, Sessions
+from front.stages import BlsStages
+
+from avatar import catalog
+from avatar.errors import AvatarError, CapacityError, SessionNotFoundError
+from avatar.pipeline import FRAMES_IN_FLIGHT, Producer
+from avatar.session import Session
+from avatar.session_config import InStream, SessionConfig
+
+SWEEP_S = 1.0
+SETTLE_S = 0.001
+"""The stub registers a coroutine after it has started it and reports one that is over by then; the client does not wait for this."""
+
+
+class TritonPythonModel:
+    """Runs sessions; all logic is in `avatar`."""
+
+    def initialize(self, args):
+        parameters = {name: value["string_value"] for name, value in json.loads(args["model_config"]).get("parameters", {}).items()}
+
+        def setting(name, default):
+            return os.environ.get(f"AVATAR_{name.upper()}") or parameters.get(name) or default
+
+        self.limit = int(setting("max_sessions", 4))
+        self.avatars_dir = Path(setting("avatars_dir", catalog.AVATARS_DIR))
+        self.sessions = Sessions(self.limit, float(setting("session_idle_s", 60)))
+        self.metrics = Metrics()
+        self.stages = BlsStages(self.metrics.stage)
+        self.background = functools.lru_cache(maxsize=16)(catalog.background)
+        self.sweeper = None
+
+    async def execute(self, requests):
+        if self.sweeper is None:
+            # Every call of a stage holds a thread while it waits.
+            threads = self.limit * (FRAMES_IN_FLIGHT + 4)
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="bls"))
+            self.sweeper = asyncio.create_task(self._sweep())
+        await asyncio.gather(*map(self._serve, requests))
+        await asyncio.sleep(SETTLE_S)
+
+    async def _serve(self, request):
+        reply = Reply(request)
+        try:
+            await self._answer(calls.read(request), reply)
+            reply.finish()
+        except Cancelled as error:
+            reply.fail(error)
+        # An exception that left this coroutine would leave the client without a final response for ever.
+        except BaseException as error:
+            self.metrics.failures.increment(1)
+            if not isinstance(error, AvatarError):
+                pb_utils.Logger.log_error(traceback.format_exc())
+            reply.fail(error)
+
+    async def _answer(self, call: calls.Call, reply: Reply):
+        said = InStream.of(call.parameters) if call.is_start else InStream.from_parameters(call.parameters)
+        entry = self._open(call) if call.is_start else self.sessions.get(call.key)
+        if said.event == "interrupt":
+            # Not in its turn: what is being made is dropped now.
+            entry.session.interrupt()
+            self.metrics.interrupts.increment(1)
+        epoch = entry.session.epoch
+        if call.pcm.size and entry.first_audio_s is None:
+            entry.first_audio_s = time.perf_counter()
+        entry.waiting += 1
+        try:
+            async with entry.turn:
+                if not entry.is_open:
+                    raise SessionNotFoundError(f"session {call.key!r} ended before this request's turn; open a new one with sequence_start")
+                entry.session.tell(replace(said, event=None))
+                if entry.session.epoch == epoch:
+                    entry.session.push(call.pcm)
+                if call.is_end:
+                    entry.session.end()
+                await self._send_frames(entry, call.outputs, reply)
+        except BaseException:
+            self._close(entry)
+            raise
+        finally:
+            entry.waiting -= 1
+            self.sessions.seen(entry)
+        if call.is_end:
+            self._close(entry)
+
+    def _open(self, call: calls.Call) -> Open:
+        config = SessionConfig.from_parameters(call.parameters)
+        folder = catalog.folder(config.avatar, self.avatars_dir)
+        try:
+            self.sessions.admit(call.key)
+        except CapacityError:
+            self.metrics.refused.increment(1)
+            raise
+        session = Session(config)
+        producer = Producer(session, self.stages, self.background(folder), call.outputs)
+        entry = self.sessions.open(call.key, session, producer, call.outputs)
+        self.metrics.sessions.increment(1)
+        self.metrics.sessions_active.set(len(self.sessions))
+        return entry
+
+    async def _send_frames(self, entry: Open, outputs: frozenset[str], reply: Reply):
+        async with aclosing(entry.producer.frames(reply.is_cancelled)) as frames:
+            async for frame in frames:
+                await reply.send(frame, outputs & entry.outputs)
+                self.metrics.frames.increment(1)
+                if not entry.has_sent:
+                    entry.has_sent = True
+                    self.metrics.first_frame_s.observe(time.perf_counter() - (entry.first_audio_s or time.perf_counter()))
+        if reply.is_cancelled():
+            raise Cancelled
+
+    def _close(self, entry: Open):
+        self.sessions.close(entry)
+        self.metrics.sessions_active.set(len(self.sessions))
+
+    async def _sweep(self):
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            for entry in self.sessions.sweep():
+                self.metrics.sessions_active.set(len(self.sessions))
+                pb_utils.Logger.log_info(f"session {entry.key!r} was idle for too long and is closed")
