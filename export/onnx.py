@@ -21,7 +21,7 @@ def trace(
     input_names: tuple[str, ...],
     output_names: tuple[str, ...],
 ) -> onnx.ModelProto:
-    """Exports a network with a dynamic leading batch axis.
+    """Exports a network with a dynamic leading batch axis; all other axes are fixed.
 
     Args:
         network: in evaluation mode.
@@ -46,6 +46,11 @@ def trace(
         dynamo=False,
     )
     model = onnx.load_from_string(buffer.getvalue())
+    with torch.inference_mode():
+        outputs = network(*examples)
+    for node, output in zip(model.graph.output, outputs if isinstance(outputs, tuple) else (outputs,), strict=True):
+        for axis, length in zip(node.type.tensor_type.shape.dim[1:], output.shape[1:], strict=True):
+            axis.dim_value = length
     onnx.checker.check_model(model)
     return model
 

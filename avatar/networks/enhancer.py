@@ -134,8 +134,7 @@ class Enhancer(nn.Module):
         Returns:
             [batch, height, width, 4] uint8, straight-alpha RGBA.
         """
-        # Plain integers: the exported graph is for one size of frame, whatever the batch.
-        height, width = (int(length) for length in raster.shape[1:3])
+        height, width = _size(raster)
         image = self.enhance(raster, mask) * 255.0
         rows = image.round().clamp(0.0, 255.0).permute(0, 2, 3, 1).to(torch.uint8)
         return rows.reshape(-1, height, width, 4)
@@ -145,7 +144,7 @@ class Enhancer(nn.Module):
 
         Channel 4 * column + c is color c of the column-th of four neighboring pixels; see `unfold`.
         """
-        height, width = raster.shape[1:3]
+        height, width = _size(raster)
         columns = width // BLOCK_PX
         picture = raster.reshape(-1, height, columns, 4 * BLOCK_PX).float().permute(0, 3, 1, 2) * (1.0 / 255.0)
         parts = mask.reshape(-1, height, columns, BLOCK_PX).float().permute(0, 3, 1, 2)
@@ -162,6 +161,11 @@ class Enhancer(nn.Module):
             x = functional.interpolate(lateral(x), scale_factor=2.0, mode="nearest")
             x = level(x + skips.pop())
         return x
+
+
+def _size(raster: Tensor) -> tuple[int, int]:
+    """Height and width as plain integers: the exported graph is for one size of frame, whatever the batch."""
+    return int(raster.shape[1]), int(raster.shape[2])
 
 
 def unfold(folded: Tensor) -> Tensor:
