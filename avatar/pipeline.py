@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from avatar import compositor, encoding
 from avatar.motion import Motion
+from avatar.rasterizer import RasterResult
 from avatar.session import Controls, Session
 from avatar.speech import Window
 
@@ -21,16 +22,6 @@ OUTPUTS = ("FRAME", "PACKET", "INDEX", "PTS", "AUDIO_OUT", "BLENDSHAPES", "POSE"
 PICTURES = frozenset({"FRAME", "PACKET"})
 FRAMES_IN_FLIGHT = 4
 """Enough for every stage to hold one frame, few enough that an interrupt wastes little work."""
-
-
-class RasterResult(NamedTuple):
-    """raster: [H, W, 4] uint8 straight-alpha RGBA. mask: [H, W] uint8 part ids. motion_vectors: [H, W, 2] float16, pixels,
-    NaN where there is none. landmarks: [68, 2] float32, pixels."""
-
-    raster: np.ndarray
-    mask: np.ndarray
-    motion_vectors: np.ndarray
-    landmarks: np.ndarray
 
 
 class Stages(Protocol):

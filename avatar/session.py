@@ -14,7 +14,9 @@ from avatar.motion import POSE_COUNT, Motion
 from avatar.session_config import InStream, SessionConfig
 from avatar.speech import Speech, Window
 from avatar.stabilizer import kalman
-from avatar.visemes import SILENCE
+from avatar.visemes import VISEME_INDEX
+
+SILENCE = VISEME_INDEX["sil"]
 
 IDLE, SPEAKING, INTERRUPTED = 0, 1, 2
 """Values of a frame's state."""
