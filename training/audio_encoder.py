@@ -1,0 +1,76 @@
+"""What teaches the audio encoder to hear: the phone of every row, from the corpus' exact times."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from avatar.config import FEATURE_RATE_HZ
+from avatar.networks.audio_encoder import FEATURE_DIM
+from avatar.visemes import VISEMES, visemes_of
+from training.speech_corpus import Phone
+
+PHONES = (
+    "", *"p b m f v β θ ð t d ɖ ʈ r ɾ k g ɡ x ɣ ʁ ŋ c ɟ ç tʃ dʒ ʃ ʒ tɕ dʑ ɕ ʂ s z ts n ɲ ɳ l ɫ ʎ ɹ h ʔ a ɑ æ ə ʌ ɐ ɜ e ɛ ɪ ɨ ɯ i j ɔ ɒ œ o ʊ "
+    "ø ɵ u w y ʉ ʋ ʍ ɚ ᵻ".split(),
+)  # fmt: skip
+"""Classes of the phone head; the empty string is silence. Diphthongs are two of them in sequence."""
+
+_INDEX = {phone: index for index, phone in enumerate(PHONES)}
+OTHER = len(PHONES)
+"""Class of a phone that the table lacks; the loss passes it over."""
+
+
+def classes_of(ipa: str) -> list[int]:
+    """Classes in sequence, affricates as one."""
+    if not ipa:
+        return [0]
+    classes, position = [], 0
+    while position < len(ipa):
+        for length in (2, 1):
+            symbol = ipa[position : position + length]
+            if len(symbol) == length and symbol in _INDEX:
+                classes.append(_INDEX[symbol])
+                position += length
+                break
+        else:
+            position += 1
+    if classes:
+        return classes
+    return [OTHER] if visemes_of(ipa) != (VISEMES[0],) else [0]
+
+
+def phone_rows(phones: tuple[Phone, ...], rows: int) -> np.ndarray:
+    """Class [rows] uint8 at the center of each row of 20 ms."""
+    ends_s, classes = [], []
+    for phone in phones:
+        parts = classes_of(phone.ipa)
+        for part, index in enumerate(parts):
+            classes.append(index)
+            ends_s.append(phone.start_s + (phone.end_s - phone.start_s) * (part + 1) / len(parts))
+    times_s = (np.arange(rows) + 0.5) / FEATURE_RATE_HZ
+    return np.array(classes, np.uint8)[np.clip(np.searchsorted(ends_s, times_s, side="right"), 0, len(classes) - 1)]
+
+
+class PhoneHead(nn.Module):
+    """Features to phone logits. Only training uses it."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(FEATURE_DIM, len(PHONES))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """[batch, rows, 768] to [batch, rows, phones]."""
+        return self.linear(features)
+
+
+def phone_loss(logits: torch.Tensor, phone: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy per row.
+
+    Args:
+        logits: [batch, rows, phones].
+        phone: int64 [batch, rows].
+
+    Returns:
+        [batch, rows], 0 where the phone is `OTHER`.
+    """
+    return nn.functional.cross_entropy(logits.transpose(1, 2), phone, ignore_index=OTHER, reduction="none")

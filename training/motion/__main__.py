@@ -1,0 +1,80 @@
+"""Trains the audio encoder and the motion network: `python -m training.motion --speech .data/speech --out .data/motion`.
+
+Stop it at any time; the same command goes on from the last checkpoint. `--quick` proves the whole path in under a minute.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+from avatar.networks.audio_encoder import AudioEncoder
+from training.motion.lip_gap import LipGap
+from training.motion.losses import MotionLoss
+from training.motion.targets import Track, load_track, track_of
+from training.motion.train import TrainConfig, Trainer
+from training.motion.windows import WindowSampler
+from training.speech_corpus.augment import AugmentConfig
+
+SHARES = {"piper": 0.6, "espeak": 0.4}
+"""Part of the windows by source: the natural voice counts more."""
+
+QUICK_MINUTES = 0.4
+
+
+def quick_track() -> Track:
+    """A few sentences spoken on the spot."""
+    from training.speech_corpus import espeak_voice
+
+    sentences = ("My mother baked a warm pumpkin pie.", "Bob will move the big blue van above the barn.", "We love it!")
+    return track_of([espeak_voice.speak(sentence, "en-us+f2") for sentence in sentences * 2], seed=0)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.motion", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--speech", type=Path, default=Path(".data/speech"), help="folder of training.speech_corpus")
+    parser.add_argument("--out", type=Path, default=Path(".data/motion"), help="folder for targets, checkpoint and logs")
+    parser.add_argument("--head", type=Path, default=Path("avatars/default/head.npz"), help="head that measures the lips")
+    parser.add_argument("--minutes", type=float, default=TrainConfig().minutes)
+    parser.add_argument("--batch-size", type=int, default=TrainConfig().batch_size)
+    parser.add_argument("--learning-rate", type=float, default=TrainConfig().learning_rate)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch on the CPU")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--audio-encoder", default=os.environ.get("AUDIO_ENCODER"), help="Hugging Face Wav2Vec2 to start from")
+    parser.add_argument("--targets-only", action="store_true", help="make the targets and stop")
+    parser.add_argument("--quick", action="store_true", help="a few sentences, a few steps")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+
+    if options.quick:
+        tracks, shares = [quick_track()], [1.0]
+    else:
+        folder, cache = options.speech / "train", options.out / "targets"
+        shards = {name: sorted(folder.glob(f"{name}-*[0-9].npz")) for name in SHARES}
+        found = {name: paths for name, paths in shards.items() if paths}
+        if not found:
+            parser.error(f"no speech in {folder}: run `python -m training.speech_corpus --out {options.speech}` first")
+        tracks = [load_track(paths, cache) for paths in found.values()]
+        shares = [SHARES[name] for name in found]
+    if options.targets_only:
+        return
+    config = TrainConfig(
+        minutes=QUICK_MINUTES if options.quick else options.minutes,
+        batch_size=4 if options.quick else options.batch_size,
+        learning_rate=options.learning_rate,
+        device=options.device,
+        seed=options.seed,
+    )
+    encoder = AudioEncoder.from_pretrained(options.audio_encoder) if options.audio_encoder else None
+    trainer = Trainer(config, MotionLoss(LipGap.load(options.head)), options.out, encoder)
+    # A resumed run must not see the same windows again.
+    sampler = WindowSampler(tracks, shares, AugmentConfig(), options.seed + trainer.step)
+    trainer.run(sampler, log_every=5 if options.quick else 20)
+
+
+if __name__ == "__main__":
+    main()

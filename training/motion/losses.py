@@ -1,0 +1,93 @@
+"""Losses of the motion network on batches of windows."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from avatar.blendshapes import ARKIT, INDEX
+from avatar.config import WindowConfig
+from avatar.networks.motion import MotionNetwork
+from training.audio_encoder import phone_loss
+from training.motion.lip_gap import LipGap
+from training.motion.windows import Batch
+
+CHANNEL_WEIGHT = {"jawOpen": 4.0, "mouthClose": 4.0, "brow": 0.5, "eye": 0.2, "nose": 0.2, "cheek": 0.2}
+"""By the beginning of the name; 1 for all others."""
+
+SERVED_ROWS_WEIGHT, UNSERVED_ROWS_WEIGHT = 2.5, 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """What each loss counts in the sum."""
+
+    coefficients: float = 10.0
+    velocity: float = 10.0
+    lip_gap: float = 1.0
+    closure: float = 1.0
+    pose: float = 0.5
+    viseme: float = 0.3
+    phone: float = 0.5
+
+
+def row_weights(window: WindowConfig) -> torch.Tensor:
+    """[rows] of mean 1: most for rows that the motion track takes from a window, little for those it never takes.
+
+    It takes the rows whose look-ahead is between `lookahead_ms - hop_ms` and `lookahead_ms`, and fades in from the ones after them.
+    The others are trained too, since a shorter look-ahead or hop may take them.
+    """
+    rows = window.window_rows
+    lead = window.lookahead_ms // 20 - 1
+    weights = torch.ones(rows)
+    weights[rows - lead - 1 : rows - lead + window.hop_rows + 2] = SERVED_ROWS_WEIGHT
+    weights[rows - 2 :] = UNSERVED_ROWS_WEIGHT
+    return weights / weights.mean()
+
+
+class MotionLoss(nn.Module):
+    """Sum and parts of all losses."""
+
+    def __init__(self, lip_gap: LipGap, weights: LossWeights = LossWeights(), window: WindowConfig = WindowConfig()):
+        super().__init__()
+        self.weights = weights
+        channel = torch.ones(len(ARKIT))
+        for name, column in INDEX.items():
+            for beginning, weight in CHANNEL_WEIGHT.items():
+                if name.startswith(beginning):
+                    channel[column] = weight
+        self.register_buffer("channel", channel / channel.sum())
+        self.register_buffer("rows", row_weights(window))
+        self.register_buffer("gap_weights", torch.from_numpy(lip_gap.weights))
+        self.register_buffer("gap_rest", torch.from_numpy(lip_gap.rest))
+
+    def _mean(self, per_row: torch.Tensor) -> torch.Tensor:
+        return (per_row * self.rows).mean()
+
+    def forward(
+        self, network: MotionNetwork, features: torch.Tensor, phone_logits: torch.Tensor, batch: Batch
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """Runs the motion network on features [batch, rows, 768] and compares."""
+        blendshape_logits, pose_logits, viseme_logits = network.logits(features)
+        coefficients, pose = network.activate(blendshape_logits, pose_logits)
+        difference = coefficients - batch.blendshapes
+        velocity = difference[:, 1:] - difference[:, :-1]
+        gap_mm = coefficients @ self.gap_weights.T + self.gap_rest
+        target_mm = batch.blendshapes @ self.gap_weights.T + self.gap_rest
+        open_mm = torch.relu(gap_mm - target_mm).mean(dim=-1) * batch.bilabial
+        parts = {
+            "coefficients": self._mean(difference.abs() @ self.channel),
+            "velocity": ((velocity.abs() @ self.channel) * self.rows[1:]).mean(),
+            "lip_gap": self._mean((gap_mm - target_mm).abs().mean(dim=-1)) / 5.0,
+            "closure": self._mean(open_mm) / 0.5,
+            "pose": self._mean(((pose - batch.pose) / network.pose_scale).abs().mean(dim=-1)),
+            "viseme": self._mean(
+                nn.functional.cross_entropy(viseme_logits.transpose(1, 2), batch.viseme, reduction="none")
+            ),
+            "phone": self._mean(phone_loss(phone_logits, batch.phone)),
+        }
+        total = sum(getattr(self.weights, name) * value for name, value in parts.items())
+        numbers = {name: float(value.detach()) for name, value in parts.items()}
+        correct = (viseme_logits.detach().argmax(dim=-1) == batch.viseme).float()
+        numbers["viseme_accuracy"] = float(self._mean(correct))
+        return total, numbers

@@ -1,0 +1,126 @@
+"""The corpus as one long track with its targets, cached per shard."""
+
+import hashlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from avatar.config import FEATURE_HOP_SAMPLES, SAMPLE_RATE_HZ
+from training.audio_encoder import phone_rows
+from training.speech_corpus import Phone, Utterance, read_shard
+from training.teacher import teach
+
+PAUSE_S = (0.15, 0.8)
+LONG_PAUSE_S = 2.5
+LONG_PAUSE_SHARE = 0.08
+"""Between sentences is silence, sometimes so long that a window holds nothing else."""
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """Sentences one after another, R rows of 20 ms.
+
+    Attributes:
+        audio: int16 [R·320], 16 kHz, clean.
+        blendshapes: float16 [R, 52].
+        pose: float16 [R, 6].
+        viseme: uint8 [R].
+        phone: uint8 [R], index into `training.audio_encoder.PHONES`.
+        bilabial: bool [R], where the lips must be closed.
+        starts: int64 [U], first row of each sentence, in its leading silence.
+    """
+
+    audio: np.ndarray
+    blendshapes: np.ndarray
+    pose: np.ndarray
+    viseme: np.ndarray
+    phone: np.ndarray
+    bilabial: np.ndarray
+    starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.viseme)
+
+
+def join(tracks: list[Track]) -> Track:
+    """One after the other."""
+    offsets = np.cumsum([0, *(len(track) for track in tracks[:-1])])
+    parts = {
+        name: np.concatenate([getattr(track, name) for track in tracks])
+        for name in (field.name for field in fields(Track))
+        if name != "starts"
+    }
+    starts = np.concatenate([track.starts + offset for track, offset in zip(tracks, offsets, strict=True)])
+    return Track(**parts, starts=starts)
+
+
+def with_pauses(utterance: Utterance, rng: np.random.Generator) -> Utterance:
+    """Silence before and after, so that the whole fills rows exactly."""
+    before_s, after_s = rng.uniform(*PAUSE_S, 2)
+    if rng.random() < LONG_PAUSE_SHARE:
+        after_s = LONG_PAUSE_S
+    before = int(before_s * SAMPLE_RATE_HZ)
+    total = before + len(utterance.audio) + int(after_s * SAMPLE_RATE_HZ)
+    total = -(-total // FEATURE_HOP_SAMPLES) * FEATURE_HOP_SAMPLES
+    audio = np.zeros(total, np.float32)
+    audio[before : before + len(utterance.audio)] = utterance.audio
+    shift_s = before / SAMPLE_RATE_HZ
+    end_s = shift_s + utterance.duration_s
+    phones = (
+        Phone("", 0.0, shift_s),
+        *(Phone(p.ipa, p.start_s + shift_s, p.end_s + shift_s, p.stress) for p in utterance.phones),
+        Phone("", end_s, total / SAMPLE_RATE_HZ),
+    )
+    return Utterance(audio, phones, utterance.text, utterance.voice)
+
+
+def track_of(utterances: list[Utterance], seed: int) -> Track:
+    """Teaches every utterance and lays them one after another."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for utterance in utterances:
+        utterance = with_pauses(utterance, rng)
+        targets = teach(utterance)
+        parts.append(
+            Track(
+                np.round(utterance.audio * 32767).astype(np.int16),
+                targets.blendshapes.astype(np.float16),
+                targets.pose.astype(np.float16),
+                targets.viseme,
+                phone_rows(utterance.phones, len(targets.viseme)),
+                targets.bilabial,
+                np.zeros(1, np.int64),
+            )
+        )
+    return join(parts)
+
+
+def _fingerprint() -> str:
+    root = Path(__file__).parents[2]
+    sources = [*sorted((root / "training" / "teacher").glob("*.py")), root / "avatar" / "visemes.py", Path(__file__)]
+    sources.append(root / "training" / "audio_encoder.py")
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
+def load_track(shards: list[Path], cache: Path) -> Track:
+    """Tracks of shards, from the cache where the teacher has not changed since.
+
+    Raises:
+        FileNotFoundError: if there is no shard.
+    """
+    if not shards:
+        raise FileNotFoundError("no speech to train on: run `python -m training.speech_corpus` first")
+    cache.mkdir(parents=True, exist_ok=True)
+    tracks = []
+    for number, shard in enumerate(shards):
+        path = cache / f"{shard.parent.name}-{shard.stem}-{_fingerprint()}.npz"
+        if not path.exists():
+            track = track_of(read_shard(shard), number)
+            partial = path.with_suffix(".partial.npz")
+            np.savez(partial, **{field.name: getattr(track, field.name) for field in fields(Track)})
+            partial.replace(path)
+            print(f"{path.name}: {len(track)} rows", flush=True)
+        with np.load(path) as arrays:
+            tracks.append(Track(**{name: arrays[name] for name in arrays.files}))
+    return join(tracks)

@@ -1,0 +1,160 @@
+"""The training loop: audio encoder, phone head and motion network together, resumable at any time."""
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from avatar.networks.audio_encoder import AudioEncoder, small_config
+from avatar.networks.motion import MotionConfig, MotionNetwork
+from training.audio_encoder import PhoneHead
+from training.motion.losses import MotionLoss
+from training.motion.windows import WindowSampler
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """How long and how fast.
+
+    Attributes:
+        minutes: training time over all runs; the learning rate falls to zero at its end.
+        batch_size: windows in one step.
+        learning_rate: at its peak.
+        warmup: part of the time in which it rises.
+        weight_decay: of AdamW.
+        gradient_norm: largest, longer gradients are cut to it.
+        average: decay per step of the averaged weights that are exported.
+        save_s: time between checkpoints.
+        device: of torch.
+        seed: of weights and batches.
+    """
+
+    minutes: float = 80.0
+    batch_size: int = 16
+    learning_rate: float = 7e-4
+    warmup: float = 0.03
+    weight_decay: float = 0.01
+    gradient_norm: float = 4.0
+    average: float = 0.995
+    save_s: float = 180.0
+    device: str = "cpu"
+    seed: int = 0
+
+
+def learning_rate(config: TrainConfig, progress: float) -> float:
+    """Linear warm-up, then half a cosine, for `progress` in [0, 1]."""
+    if progress < config.warmup:
+        return config.learning_rate * (progress + 1e-3) / config.warmup
+    return config.learning_rate * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
+
+
+class Trainer:
+    """Networks, optimizer and their checkpoint.
+
+    The checkpoint `<folder>/motion.pt` holds what training resumes from, and under `audio_encoder` and `motion` the averaged weights that
+    `export` reads.
+    """
+
+    def __init__(self, config: TrainConfig, loss: MotionLoss, folder: Path, encoder: AudioEncoder | None = None):
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.folder = folder
+        self.device = torch.device(config.device)
+        self.networks = nn.ModuleDict(
+            {
+                "audio_encoder": encoder or AudioEncoder(small_config()),
+                "motion": MotionNetwork(MotionConfig()),
+                "phone_head": PhoneHead(),
+            }
+        ).to(self.device)
+        self.loss = loss.to(self.device)
+        self.optimizer = torch.optim.AdamW(self.networks.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self.averaged = torch.optim.swa_utils.AveragedModel(
+            self.networks, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.average)
+        )
+        self.step, self.elapsed_s = 0, 0.0
+        if self.checkpoint.exists():
+            self._resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "motion.pt"
+
+    @property
+    def progress(self) -> float:
+        return self.elapsed_s / (60.0 * self.config.minutes)
+
+    def _resume(self) -> None:
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.networks.load_state_dict(state["networks"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+        print(f"resumed at step {self.step}, {self.elapsed_s / 60:.1f} min", flush=True)
+
+    def save(self) -> None:
+        """Writes the checkpoint atomically."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        average = self.averaged.module
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(
+            {
+                "networks": self.networks.state_dict(),
+                "averaged": self.averaged.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "elapsed_s": self.elapsed_s,
+                "audio_encoder": average["audio_encoder"].state_dict(),
+                "audio_encoder_config": json.loads(average["audio_encoder"].wav2vec2.config.to_json_string()),
+                "motion": average["motion"].state_dict(),
+                "motion_config": average["motion"].config.to_dict(),
+            },
+            partial,
+        )
+        partial.replace(self.checkpoint)
+
+    def train_step(self, sampler: WindowSampler) -> dict[str, float]:
+        """One batch, one update; counts its own time."""
+        started_s = time.monotonic()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.progress)
+        batch = sampler.batch(self.config.batch_size).to(self.device)
+        self.networks.train()
+        features = self.networks["audio_encoder"](batch.audio)
+        total, parts = self.loss(self.networks["motion"], features, self.networks["phone_head"](features), batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.networks.parameters(), self.config.gradient_norm)
+        self.optimizer.step()
+        self.averaged.update_parameters(self.networks)
+        self.step += 1
+        self.elapsed_s += time.monotonic() - started_s
+        return {"total": float(total.detach()), "gradient_norm": float(norm), **parts}
+
+    def run(self, sampler: WindowSampler, log_every: int = 20) -> None:
+        """Trains until the time is used up; logs to the console and to TensorBoard."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = SummaryWriter(str(self.folder))
+        sums: dict[str, float] = {}
+        saved_s = time.monotonic()
+        try:
+            while self.progress < 1.0:
+                for name, value in self.train_step(sampler).items():
+                    sums[name] = sums.get(name, 0.0) + value / log_every
+                if self.step % log_every == 0:
+                    for name, value in sums.items():
+                        writer.add_scalar(f"train/{name}", value, self.step)
+                    text = " ".join(f"{name} {value:.3f}" for name, value in sums.items())
+                    print(f"step {self.step} {100 * self.progress:.1f} % {text}", flush=True)
+                    sums = {}
+                if time.monotonic() - saved_s > self.config.save_s:
+                    self.save()
+                    saved_s = time.monotonic()
+        finally:
+            self.save()
+            writer.close()
