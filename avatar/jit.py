@@ -26,3 +26,6 @@ _choose_cache_folder()
 kernel = functools.partial(
     numba.njit, nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp", "nsz", "reassoc"}
 )
+
+inlined = functools.partial(kernel, forceinline=True)
+"""For the small functions that kernels call in their inner loops."""

@@ -1,4 +1,4 @@
-"""The texture atlas as the shading kernel reads it: premultiplied, unused texels filled, with mip levels."""
+"""The texture atlas as the shading kernel reads it: premultiplied, unused texels filled, at many sizes."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from avatar.head import Part
 from avatar.rasterizer import mipmap, ops
+from avatar.rasterizer.shading import LEVELS_PER_OCTAVE
 
 TRANSLUCENT_PARTS = (Part.LASHES, Part.HAIR)
 """Parts whose alpha in the texture counts; all others are opaque."""
@@ -14,27 +15,26 @@ TRANSLUCENT_PARTS = (Part.LASHES, Part.HAIR)
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """Mip levels of an RGBA texture.
+    """An RGBA texture at `LEVELS_PER_OCTAVE` sizes from one to its half.
 
     Attributes:
-        width, height: of level 0, texels.
         texels: [N] uint32, RGBA premultiplied, red lowest; all levels one after the other, rows top down.
-        level_offset: [L] int64, index of the first texel of each level.
+        level_offset: [L] uint64, index of the first texel of each level.
+        level_size: [L, 2] int32, width and height of each level, 2 or more.
     """
 
-    width: int
-    height: int
     texels: np.ndarray
     level_offset: np.ndarray
+    level_size: np.ndarray
 
     @property
     def level_count(self) -> int:
-        return len(self.level_offset)
+        return len(self.level_size)
 
     def level(self, index: int) -> np.ndarray:
         """One level, [h, w, 4] uint8."""
-        height, width = self.height >> index, self.width >> index
-        start = self.level_offset[index]
+        width, height = self.level_size[index]
+        start = int(self.level_offset[index])
         return self.texels[start : start + width * height].view(np.uint8).reshape(height, width, 4)
 
     @classmethod
@@ -46,22 +46,25 @@ class Atlas:
             uv: [V, 2] float32 in [0, 1]. faces: [F, 3] int32. part: [F] uint8.
         """
         height, width = image.shape[:2]
-        used = chart_mask(uv, faces, width, height)
         translucent = chart_mask(uv, faces[np.isin(part, TRANSLUCENT_PARTS)], width, height)
         pixels = image.astype(np.float32)
         alpha = np.where(translucent, pixels[..., 3], np.float32(255))
         pixels[..., 3] = 255
         pixels *= (alpha / 255)[..., None]
-        pixels = mipmap.fill_unused(pixels, used)
-        levels, size = [], 0
-        offsets = []
+        pixels = mipmap.fill_unused(pixels, chart_mask(uv, faces, width, height))
+        levels = []
         while True:
-            offsets.append(size)
-            levels.append((pixels + 0.5).astype(np.uint8).reshape(-1).view(np.uint32))
-            size += len(levels[-1])
-            if pixels.shape[0] % 2 or pixels.shape[1] % 2:
-                return cls(width, height, np.concatenate(levels), np.array(offsets, np.int64))
-            pixels = mipmap.halve(pixels)
+            scale = 2 ** (-len(levels) / LEVELS_PER_OCTAVE)
+            size = round(width * scale), round(height * scale)
+            if min(size) < 2:
+                break
+            level = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if levels else pixels
+            levels.append((level + 0.5).astype(np.uint8))
+        return cls(
+            texels=np.concatenate([level.reshape(-1).view(np.uint32) for level in levels]),
+            level_offset=np.cumsum([0] + [level.size // 4 for level in levels[:-1]]).astype(np.uint64),
+            level_size=np.array([level.shape[1::-1] for level in levels], np.int32),
+        )
 
 
 def chart_mask(uv: np.ndarray, faces: np.ndarray, width: int, height: int, margin_texels: int = 2) -> np.ndarray:

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from avatar.jit import kernel
+from avatar.jit import inlined, kernel
 
 SUBPIXELS = 256
 """Snapping grid: steps per pixel."""
@@ -79,13 +79,13 @@ def orient(screen, tri, facing):
             facing[face] = 1 if area > 0 else -1
 
 
-@kernel
+@inlined
 def _edge_bias(x_slope, y_slope):
     """0 where a pixel center exactly on the edge belongs to the triangle (left edge, or horizontal top edge), else -1."""
     return np.int64(0) if x_slope > 0 or (x_slope == 0 and y_slope > 0) else np.int64(-1)
 
 
-@kernel
+@inlined
 def _first_center(position):
     """Index of the first pixel whose center lies at or after `position` (1/256 pixel)."""
     return (position + (SUBPIXELS // 2 - 1)) >> 8

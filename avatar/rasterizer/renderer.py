@@ -55,13 +55,14 @@ class _View:
 class _Scratch:
     """Buffers that are kept between frames: fresh ones would cost more in page faults than the drawing itself."""
 
-    def __init__(self, size_px: int, face_count: int):
+    def __init__(self, size_px: int, vertex_count: int, face_count: int):
         picture = (size_px, size_px)
         self.depth, self.layer_depth = np.empty((2, *picture), np.float32)
         self.face_id, self.layer_face_id = np.empty((2, *picture), np.int32)
         self.opaque, self.layer = np.zeros((2, *picture), np.uint32)
         self.motion = np.empty((*picture, 2), np.float32)
-        self.level = np.zeros(face_count, np.float32)
+        self.packed = np.empty((vertex_count, 8), np.float32)
+        self.level = np.zeros(face_count, np.int32)
         self.pairs = np.empty((_PAIRS_PER_ROW * size_px, 2), np.int32)
         self.weights = np.empty(len(self.pairs), np.float32)
         self.change = np.empty((len(self.pairs), 4), np.float32)
@@ -115,6 +116,9 @@ class Renderer:
         raster = np.empty((size_px, size_px, 4), np.uint8)
         mask = np.empty((size_px, size_px), np.uint8)
         motion = np.empty((size_px, size_px, 2), np.float16)
+        shading.pack_vertices(
+            view.screen, view.depth_and_inverse_w, self.scene.uv_texels, self._light, previous.screen, scratch.packed
+        )
         run(lambda worker: self._cover(scratch, view, worker))
         lap("cover")
         run(lambda worker: self._shade(scratch, view, previous, mask, worker))
@@ -128,7 +132,7 @@ class Renderer:
     @property
     def _scratch(self) -> _Scratch:
         if not hasattr(self._local, "scratch"):
-            self._local.scratch = _Scratch(self.scene.size_px, len(self.scene.tri))
+            self._local.scratch = _Scratch(self.scene.size_px, len(self.scene.uv_texels), len(self.scene.tri))
         return self._local.scratch
 
     def _view(self, blendshapes: np.ndarray, pose: np.ndarray) -> _View:
@@ -163,9 +167,8 @@ class Renderer:
         layers = [(scratch.face_id, False, scratch.opaque), (scratch.layer_face_id, True, scratch.layer)]
         for face_id, is_layer, color in layers[: 1 + self._has_layer]:
             shading.shade_rows(
-                face_id, view.screen, view.depth_and_inverse_w, scene.tri, scene.part, scratch.level, scene.uv_texels, self._light,
-                previous.screen, previous.facing, scene.atlas.texels, scene.atlas.level_offset, scene.atlas.width, scene.atlas.height,
-                is_layer, worker, count, color, mask, scratch.motion,
+                face_id, scratch.packed, scene.tri, scene.part, scratch.level, previous.facing, scene.atlas.texels, scene.atlas.level_offset,
+                scene.atlas.level_size, is_layer, worker, count, color, mask, scratch.motion,
             )  # fmt: skip
 
     def _antialias(self, scratch: _Scratch, view: _View) -> None:

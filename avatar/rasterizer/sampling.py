@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from avatar.jit import kernel
+from avatar.jit import inlined, kernel
 
 NEAREST, LINEAR, MIP_NEAREST, MIP_LINEAR = range(4)
 """Filter modes, in the order of `ops.FILTER_MODES`."""
@@ -44,7 +44,7 @@ def interpolate_pixels(attributes, rast, rast_db, tri, out, out_da):
                         )
 
 
-@kernel
+@inlined
 def _bound(index, size, boundary):
     """Texel index inside [0, size), or -1 for a texel that reads as zero."""
     if boundary == WRAP:
@@ -54,7 +54,7 @@ def _bound(index, size, boundary):
     return index if 0 <= index < size else -1
 
 
-@kernel
+@inlined
 def _add_texel(level, x, y, weight, boundary, out):
     column, row = _bound(x, level.shape[1], boundary), _bound(y, level.shape[0], boundary)
     if column >= 0 and row >= 0:
@@ -62,7 +62,7 @@ def _add_texel(level, x, y, weight, boundary, out):
             out[channel] += weight * level[row, column, channel]
 
 
-@kernel
+@inlined
 def _add_bilinear(level, u, v, weight, boundary, out):
     x, y = u * level.shape[1] - 0.5, v * level.shape[0] - 0.5
     left, top = int(math.floor(x)), int(math.floor(y))
@@ -73,7 +73,7 @@ def _add_bilinear(level, u, v, weight, boundary, out):
     _add_texel(level, left + 1, top + 1, weight * x_part * y_part, boundary, out)
 
 
-@kernel
+@inlined
 def _mip_level(uv_da, width, height):
     """log2 of the longer axis, in texels, of the ellipse that a pixel's unit circle covers (Heckbert 1989, section 3)."""
     u_dx, u_dy = np.float64(uv_da[0]) * width, np.float64(uv_da[1]) * width

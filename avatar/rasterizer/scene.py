@@ -74,7 +74,7 @@ class Scene:
             neighbors=np.concatenate([neighbors, layer_neighbors]),
             same_point=same_point,
             atlas=atlas,
-            uv_texels=head.uv * np.float32([atlas.width, atlas.height]),
+            uv_texels=head.uv * atlas.level_size[0].astype(np.float32),
         )
 
     @classmethod

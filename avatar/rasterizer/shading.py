@@ -8,21 +8,25 @@ import math
 
 import numpy as np
 
-from avatar.jit import kernel
+from avatar.jit import inlined, kernel
 
 SUBPIXELS = 256
 BAND_ROWS = 16
 
 _LANES = np.uint64(0x00FF00FF00FF00FF)
 _HALF = np.uint64(0x0080008000800080)
-_MIP_BIAS = -0.5
+LEVELS_PER_OCTAVE = 2
+"""Texture levels from one size to its half: dense enough to take the nearest level alone, at half the cost of blending two."""
+
+_MIP_BIAS_OCTAVES = -0.5
+_BRIGHTEST = 1.99
 
 
 @kernel
 def mip_levels(screen, uv_texels, tri, facing, first_face, last_face, highest, level):
-    """Mip level of each drawable triangle in first_face..last_face-1, `level` [F] float32 in [0, highest].
+    """Texture level of each drawable triangle in first_face..last_face-1, `level` [F] int32 in 0..highest.
 
-    log2 of the longer axis, in texels, of the ellipse that a pixel's unit circle covers (Heckbert 1989, section 3), less half a level:
+    By the longer axis, in texels, of the ellipse that a pixel's unit circle covers (Heckbert 1989, section 3), less half an octave:
     sharper where a surface is seen at a slant, at an aliasing that the enhancer and the stabilizer take away.
 
     Args:
@@ -44,59 +48,86 @@ def mip_levels(screen, uv_texels, tri, facing, first_face, last_face, highest, l
         half_squares = np.float32(0.5) * (u_dx * u_dx + u_dy * u_dy + v_dx * v_dx + v_dy * v_dy)
         determinant = u_dx * v_dy - u_dy * v_dx
         longest_squared = half_squares + math.sqrt(max(half_squares * half_squares - determinant * determinant, np.float32(0)))
-        wanted = np.float32(0.5) * math.log2(max(longest_squared, np.float32(1e-20))) + np.float32(_MIP_BIAS)
-        level[face] = min(max(wanted, np.float32(0)), np.float32(highest))
+        octave = np.float32(0.5) * math.log2(max(longest_squared, np.float32(1e-20))) + np.float32(_MIP_BIAS_OCTAVES)
+        level[face] = np.int32(min(max(octave * LEVELS_PER_OCTAVE + np.float32(0.5), np.float32(0)), np.float32(highest)))
 
 
-@kernel
+@inlined
 def _spread(color):
     """Channels 0, 2, 1, 3 of `color` in the 16-bit lanes of a uint64."""
     wide = np.uint64(color)
     return (wide & np.uint64(0x00FF00FF)) | ((wide & np.uint64(0xFF00FF00)) << np.uint64(24))
 
 
-@kernel
+@inlined
 def _bilinear(texels, offset, width, height, x, y):
-    """Color in 16-bit lanes, at (x, y) in texels of the level that starts at `offset` and has `width` x `height` texels."""
-    x = min(max(x - np.float32(0.5), np.float32(0)), np.float32(width - 1))
-    y = min(max(y - np.float32(0.5), np.float32(0)), np.float32(height - 1))
-    left, top = np.int64(x), np.int64(y)
-    x_part, y_part = np.int64((x - left) * 256), np.int64((y - top) * 256)
-    right = 1 if left + 1 < width else 0
-    below = width if top + 1 < height else 0
-    start = offset + top * width + left
-    lower_right = (x_part * y_part + 128) >> 8
-    total = _spread(texels[start]) * np.uint64(256 - x_part - y_part + lower_right)
-    total += _spread(texels[start + right]) * np.uint64(x_part - lower_right)
-    total += _spread(texels[start + below]) * np.uint64(y_part - lower_right)
-    total += _spread(texels[start + below + right]) * np.uint64(lower_right)
+    """Color in 16-bit lanes, at (x, y) in texels of the level that starts at `offset` and has `width` x `height` texels.
+
+    All integers are unsigned: numba then leaves out the test for negative indices.
+    """
+    x = min(max(x - np.float32(0.5), np.float32(0)), width - np.float32(1.01))
+    y = min(max(y - np.float32(0.5), np.float32(0)), height - np.float32(1.01))
+    x_fixed, y_fixed = np.uint64(np.int64(x * np.float32(256))), np.uint64(np.int64(y * np.float32(256)))
+    x_part, y_part = x_fixed & np.uint64(255), y_fixed & np.uint64(255)
+    stride = np.uint64(np.int64(width))
+    start = offset + (y_fixed >> np.uint64(8)) * stride + (x_fixed >> np.uint64(8))
+    below = start + stride
+    lower_right = (x_part * y_part + np.uint64(128)) >> np.uint64(8)
+    total = _spread(texels[start]) * (np.uint64(256) - x_part - y_part + lower_right)
+    total += _spread(texels[start + np.uint64(1)]) * (x_part - lower_right)
+    total += _spread(texels[below]) * (y_part - lower_right)
+    total += _spread(texels[below + np.uint64(1)]) * lower_right
     return ((total + _HALF) >> np.uint64(8)) & _LANES
 
 
-@kernel
+@inlined
 def _lit(lanes, light):
-    """Packed color of `lanes` with its first three channels multiplied by `light` and limited to alpha."""
-    alpha = np.uint32((lanes >> np.uint64(48)) & np.uint64(255))
-    red = np.uint32(np.float32(lanes & np.uint64(255)) * light + np.float32(0.5))
-    blue = np.uint32(np.float32((lanes >> np.uint64(16)) & np.uint64(255)) * light + np.float32(0.5))
-    green = np.uint32(np.float32((lanes >> np.uint64(32)) & np.uint64(255)) * light + np.float32(0.5))
-    return min(red, alpha) | (min(green, alpha) << np.uint32(8)) | (min(blue, alpha) << np.uint32(16)) | (alpha << np.uint32(24))
+    """Packed color of `lanes` with its first three channels multiplied by `light`, in [0, 2), and limited to 255."""
+    factor = np.uint64(np.int64(light * np.float32(4096) + np.float32(0.5)))
+    # Two channels at a time in 32-bit lanes; bit 8 of a product above 255 turns into eight ones.
+    red_blue = ((lanes & np.uint64(0xFF)) | ((lanes & np.uint64(0xFF0000)) << np.uint64(16))) * factor
+    green = (((lanes >> np.uint64(32)) & np.uint64(0xFF)) * factor + np.uint64(2048)) >> np.uint64(12)
+    red_blue = ((red_blue + np.uint64(0x0000080000000800)) >> np.uint64(12)) & np.uint64(0x000001FF000001FF)
+    over = red_blue & np.uint64(0x0000010000000100)
+    red_blue = (red_blue | (over - (over >> np.uint64(8)))) & np.uint64(0x000000FF000000FF)
+    green = min(green, np.uint64(255))
+    packed = red_blue | (red_blue >> np.uint64(16)) | (green << np.uint64(8)) | ((lanes >> np.uint64(24)) & np.uint64(0xFF000000))
+    return np.uint32(packed & np.uint64(0xFFFFFFFF))
+
+
+@kernel
+def pack_vertices(screen, depth_and_inverse_w, uv_texels, light, previous_screen, packed):
+    """What shading reads of each vertex, side by side in `packed` [V, 8] float32: x, y, 1/w, u, v, light, previous x and y (1/256 pixel)."""
+    for vertex in range(packed.shape[0]):
+        packed[vertex, 0] = screen[vertex, 0]
+        packed[vertex, 1] = screen[vertex, 1]
+        packed[vertex, 2] = depth_and_inverse_w[vertex, 1]
+        packed[vertex, 3] = uv_texels[vertex, 0]
+        packed[vertex, 4] = uv_texels[vertex, 1]
+        packed[vertex, 5] = light[vertex]
+        packed[vertex, 6] = previous_screen[vertex, 0]
+        packed[vertex, 7] = previous_screen[vertex, 1]
+
+
+@inlined
+def _across(packed, a, b, c, a_weight, b_weight, c_weight, entry):
+    return a_weight * packed[a, entry] + b_weight * packed[b, entry] + c_weight * packed[c, entry]
 
 
 @kernel
 def shade_rows(
-    face_id, screen, depth_and_inverse_w, tri, part, level, uv_texels, light, previous_screen, previous_facing,
-    texels, level_offset, texture_width, texture_height, is_layer, worker, workers, color, mask, motion,
+    face_id, packed, tri, part, level, previous_facing,
+    texels, level_offset, level_size, is_layer, worker, workers, color, mask, motion,
 ):  # fmt: skip
     """Color, part and motion of every pixel in the rows that belong to `worker`.
 
+    Along a run of pixels of one triangle, attribute / w and 1 / w are linear; their quotient is the perspective-correct attribute.
+
     Args:
         face_id: [H, W] int32, of `coverage.rasterize_rows`, -1 where nothing is drawn.
-        screen, depth_and_inverse_w: of `coverage.project`. tri: [F, 3] int32. part: [F] uint8. level: [F] float32, of `mip_levels`.
-        uv_texels: [V, 2] float32. light: [V] float32, factor on the texture.
-        previous_screen: [V, 2] int32, `screen` of the previous frame; previous_facing: [F] int8, its `coverage.orient`.
-        texels: [N] uint32, all mip levels, one after the other; level_offset: [L] int64, where each starts.
-        texture_width, texture_height: of level 0.
+        packed: [V, 8] float32, of `pack_vertices`. tri: [F, 3] int32. part: [F] uint8. level: [F] int32, of `mip_levels`.
+        previous_facing: [F] int8, `coverage.orient` of the previous frame.
+        texels: [N] uint32, all texture levels, one after the other; level_offset: [L] uint64, where each starts; level_size: [L, 2] int32, width and height.
         is_layer: False for the opaque surface, whose alpha is taken as 1 and which fills empty pixels; True for a translucent layer over
             it, which gives part and motion only to the pixels it covers by half or more.
         color: [H, W] uint32, written, premultiplied; 0 where nothing is drawn.
@@ -104,77 +135,75 @@ def shade_rows(
             Motion is NaN as well where the previous frame has the point off the picture or turned away.
     """
     height, width = face_id.shape
-    last_face = np.int32(-1)
-    a = b = c = np.int32(0)
-    seen_before = True
-    lower, level_part = np.int64(0), np.int64(0)
-    scale = upper_scale = np.float32(1)
-    one = np.float32(1)
+    one, subpixels, half = np.float32(1), np.float32(SUBPIXELS), np.float32(0.5)
+    texture_width, texture_height = np.float32(level_size[0, 0]), np.float32(level_size[0, 1])
+    nothing, width_px, height_px = np.float32(np.nan), np.float32(width), np.float32(height)
+    faces, colors, parts, motions = face_id.reshape(-1), color.reshape(-1), mask.reshape(-1), motion.reshape(-1)
     for row in range(height):
         if (row // BAND_ROWS) % workers != worker:
             continue
-        center_y = row * SUBPIXELS + SUBPIXELS // 2
-        for column in range(width):
-            face = face_id[row, column]
+        center_y = np.float32(row * SUBPIXELS + SUBPIXELS // 2)
+        pixel = np.uint64(row * width)
+        row_start, row_end = pixel, pixel + np.uint64(width)
+        while pixel < row_end:
+            face = faces[pixel]
             if face < 0:
-                color[row, column] = 0
+                colors[pixel] = 0
                 if not is_layer:
-                    mask[row, column] = 0
-                    motion[row, column, 0] = np.nan
-                    motion[row, column, 1] = np.nan
+                    parts[pixel] = 0
+                    motions[pixel + pixel] = nothing
+                    motions[pixel + pixel + np.uint64(1)] = nothing
+                pixel += np.uint64(1)
                 continue
-            if face != last_face:
-                last_face = face
-                a, b, c = tri[face, 0], tri[face, 1], tri[face, 2]
-                lower = np.int64(level[face])
-                level_part = np.int64((level[face] - lower) * 256)
-                scale = one / np.float32(1 << lower)
-                upper_scale = scale * np.float32(0.5)
-                seen_before = previous_facing[face] == 1 or (is_layer and previous_facing[face] != 0)
-            center_x = column * SUBPIXELS + SUBPIXELS // 2
-            ax, ay = np.float32(screen[a, 0] - center_x), np.float32(screen[a, 1] - center_y)
-            bx, by = np.float32(screen[b, 0] - center_x), np.float32(screen[b, 1] - center_y)
-            cx, cy = np.float32(screen[c, 0] - center_x), np.float32(screen[c, 1] - center_y)
-            a_weight = (bx * cy - by * cx) * depth_and_inverse_w[a, 1]
-            b_weight = (cx * ay - cy * ax) * depth_and_inverse_w[b, 1]
-            c_weight = (ax * by - ay * bx) * depth_and_inverse_w[c, 1]
-            inverse_sum = one / (a_weight + b_weight + c_weight)
-            a_weight *= inverse_sum
-            b_weight *= inverse_sum
-            c_weight *= inverse_sum
+            a, b, c = np.uint64(tri[face, 0]), np.uint64(tri[face, 1]), np.uint64(tri[face, 2])
+            column = np.float32(np.int64(pixel - row_start))
+            center_x = column * subpixels + half * subpixels
+            ax, ay = packed[a, 0] - center_x, packed[a, 1] - center_y
+            bx, by = packed[b, 0] - center_x, packed[b, 1] - center_y
+            cx, cy = packed[c, 0] - center_x, packed[c, 1] - center_y
+            a_edge, b_edge, c_edge = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
+            inverse_area = one / (a_edge + b_edge + c_edge)
+            aw, bw, cw = packed[a, 2] * inverse_area, packed[b, 2] * inverse_area, packed[c, 2] * inverse_area
+            a_now, b_now, c_now = a_edge * aw, b_edge * bw, c_edge * cw
+            a_step, b_step, c_step = (by - cy) * subpixels * aw, (cy - ay) * subpixels * bw, (ay - by) * subpixels * cw
 
-            u = a_weight * uv_texels[a, 0] + b_weight * uv_texels[b, 0] + c_weight * uv_texels[c, 0]
-            v = a_weight * uv_texels[a, 1] + b_weight * uv_texels[b, 1] + c_weight * uv_texels[c, 1]
-            lanes = _bilinear(
-                texels, level_offset[lower], texture_width >> lower, texture_height >> lower, u * scale, v * scale
-            )
-            if level_part > 0:
-                upper = _bilinear(
-                    texels, level_offset[lower + 1], texture_width >> (lower + 1), texture_height >> (lower + 1),
-                    u * upper_scale, v * upper_scale,
-                )  # fmt: skip
-                lanes = lanes * np.uint64(256 - level_part) + upper * np.uint64(level_part)
-                lanes = ((lanes + _HALF) >> np.uint64(8)) & _LANES
-            if not is_layer:
-                lanes |= np.uint64(255) << np.uint64(48)
-            brightness = a_weight * light[a] + b_weight * light[b] + c_weight * light[c]
-            pixel = _lit(lanes, max(brightness, np.float32(0)))
-            color[row, column] = pixel
-            if is_layer and (pixel >> np.uint32(24)) < 128:
-                continue
-            mask[row, column] = part[face]
-            motion_x = (
-                a_weight * np.float32(previous_screen[a, 0] - center_x)
-                + b_weight * np.float32(previous_screen[b, 0] - center_x)
-                + c_weight * np.float32(previous_screen[c, 0] - center_x)
-            ) / SUBPIXELS
-            motion_y = (
-                a_weight * np.float32(previous_screen[a, 1] - center_y)
-                + b_weight * np.float32(previous_screen[b, 1] - center_y)
-                + c_weight * np.float32(previous_screen[c, 1] - center_y)
-            ) / SUBPIXELS
-            previous_x, previous_y = motion_x + column + np.float32(0.5), motion_y + row + np.float32(0.5)
-            if not (seen_before and 0 <= previous_x < width and 0 <= previous_y < height):
-                motion_x = motion_y = np.float32(np.nan)
-            motion[row, column, 0] = motion_x
-            motion[row, column, 1] = motion_y
+            face_level = level[face]
+            offset = level_offset[face_level]
+            level_width, level_height = np.float32(level_size[face_level, 0]), np.float32(level_size[face_level, 1])
+            x_scale, y_scale = level_width / texture_width, level_height / texture_height
+            seen_before = previous_facing[face] == 1 or (is_layer and previous_facing[face] != 0)
+            face_part = part[face]
+
+            w, w_step = a_now + b_now + c_now, a_step + b_step + c_step
+            u, u_step = _across(packed, a, b, c, a_now, b_now, c_now, 3), _across(packed, a, b, c, a_step, b_step, c_step, 3)
+            v, v_step = _across(packed, a, b, c, a_now, b_now, c_now, 4), _across(packed, a, b, c, a_step, b_step, c_step, 4)
+            bright, bright_step = _across(packed, a, b, c, a_now, b_now, c_now, 5), _across(packed, a, b, c, a_step, b_step, c_step, 5)
+            old_x, old_x_step = _across(packed, a, b, c, a_now, b_now, c_now, 6), _across(packed, a, b, c, a_step, b_step, c_step, 6)
+            old_y, old_y_step = _across(packed, a, b, c, a_now, b_now, c_now, 7), _across(packed, a, b, c, a_step, b_step, c_step, 7)
+            while True:
+                inverse_w = one / w
+                lanes = _bilinear(texels, offset, level_width, level_height, u * inverse_w * x_scale, v * inverse_w * y_scale)
+                if not is_layer:
+                    lanes |= np.uint64(255) << np.uint64(48)
+                shaded = _lit(lanes, min(max(bright * inverse_w, np.float32(0)), np.float32(_BRIGHTEST)))
+                colors[pixel] = shaded
+                if not is_layer or shaded >= np.uint32(0x80000000):
+                    parts[pixel] = face_part
+                    previous_x = old_x * inverse_w * (one / subpixels)
+                    previous_y = old_y * inverse_w * (one / subpixels)
+                    motion_x = previous_x - (column + half)
+                    motion_y = previous_y - (np.float32(row) + half)
+                    if not (seen_before and 0 <= previous_x < width_px and 0 <= previous_y < height_px):
+                        motion_x = motion_y = nothing
+                    motions[pixel + pixel] = motion_x
+                    motions[pixel + pixel + np.uint64(1)] = motion_y
+                pixel += np.uint64(1)
+                if pixel == row_end or faces[pixel] != face:
+                    break
+                column += one
+                w += w_step
+                u += u_step
+                v += v_step
+                bright += bright_step
+                old_x += old_x_step
+                old_y += old_y_step

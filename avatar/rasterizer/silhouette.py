@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from avatar.jit import kernel
+from avatar.jit import inlined, kernel
 
 SUBPIXELS = 256
 
@@ -44,7 +44,7 @@ def same_points(positions: np.ndarray) -> np.ndarray:
     return first[inverse.reshape(-1)].astype(np.int32)
 
 
-@kernel
+@inlined
 def _pair_is_open(edge_z, inside, outside, depth, depth_tolerance):
     """Whether the surface whose edge this is shows at the inner pixel and something behind it at the outer one.
 
