@@ -146,7 +146,7 @@ class Enhancer(nn.Module):
         """
         height, width = _size(raster)
         columns = width // BLOCK_PX
-        picture = raster.reshape(-1, height, columns, 4 * BLOCK_PX).float().permute(0, 3, 1, 2) * (1.0 / 255.0)
+        picture = (raster.reshape(-1, height, columns, 4 * BLOCK_PX).float() * (1.0 / 255.0)).permute(0, 3, 1, 2)
         parts = mask.reshape(-1, height, columns, BLOCK_PX).float().permute(0, 3, 1, 2)
         x = functional.relu(self.stem(picture) + self.part_stem(self.thermometer(parts)))
         return picture + self.head(self._unet(x))
