@@ -19,13 +19,14 @@ from avatar.pipeline import Frame
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 CODES = {
-    InvalidAudioError: pb_utils.TritonError.INVALID_ARG,
-    InvalidParameterError: pb_utils.TritonError.INVALID_ARG,
-    UnknownAvatarError: pb_utils.TritonError.NOT_FOUND,
-    SessionNotFoundError: pb_utils.TritonError.NOT_FOUND,
-    CapacityError: pb_utils.TritonError.UNAVAILABLE,
-    StageError: pb_utils.TritonError.UNAVAILABLE,
+    InvalidAudioError: "INVALID_ARG",
+    InvalidParameterError: "INVALID_ARG",
+    UnknownAvatarError: "NOT_FOUND",
+    SessionNotFoundError: "NOT_FOUND",
+    CapacityError: "UNAVAILABLE",
+    StageError: "UNAVAILABLE",
 }
+"""Attributes of `pb_utils.TritonError`, which is not there yet when this module is imported."""
 
 
 class Cancelled(Exception):
@@ -58,13 +59,12 @@ class Reply:
 
 
 def _described(error: BaseException) -> tuple[str, int]:
+    """What the client is told, and the status code."""
     if isinstance(error, Cancelled):
         return "the request was cancelled", pb_utils.TritonError.CANCELLED
-    code = next((code for kind, code in CODES.items() if isinstance(error, kind)), None)
-    if code is None:
-        message = str(error) if isinstance(error, AvatarError) else "the server failed on this session; its log says more"
-        return message, pb_utils.TritonError.INTERNAL
-    return str(error), code
+    code = next((code for kind, code in CODES.items() if isinstance(error, kind)), "INTERNAL")
+    message = str(error) if isinstance(error, AvatarError) else "the server failed on this session; its log says more"
+    return message, getattr(pb_utils.TritonError, code)
 
 
 def _tensors(frame: Frame, outputs: frozenset[str]) -> list:
