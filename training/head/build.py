@@ -11,9 +11,12 @@ from training.head.clothes import UNDER_COLLAR_M, dress, neckline_field
 from training.head.eyes import eyeball
 from training.head.hair import EDGE_M, HIDDEN_M, Scalp, bun, ears, grow, hairline_field
 from training.head.landmarks import IBUG_VERTICES
-from training.head.lips import closed_lips
+from training.head.lashes import lashes
+from training.head.lips import closed_lips, soft_cheeks
 from training.head.subdivide import catmull_clark
 from training.head.surface import Surface, joined
+from training.head.teeth import dentures
+from training.head.tongue import tongue
 from training.head.visibility import visible_faces
 
 PARENTS = (-1, 0, 1, 1, 1)
@@ -45,7 +48,7 @@ def surfaces(anatomy: Anatomy) -> tuple[list[Surface], Scalp]:
     hair, scalp = grow(skin)
     bare = (hairline_field(skin.position)[skin.faces].min(1) < HIDDEN_M) | ears(skin)[skin.faces].any(1)
     bare &= neckline_field(skin.position)[skin.faces].min(1) < UNDER_COLLAR_M
-    return [skin.kept(bare), mouth, *eyes, *organs(anatomy), hair, bun(), *dress(skin)], scalp
+    return [skin.kept(bare), mouth, *eyes, *dentures(anatomy), tongue(anatomy), *lashes(anatomy), hair, bun(), *dress(skin)], scalp
 
 
 def refined_body(body: Surface, occluders: list[Surface]) -> Surface:
@@ -57,15 +60,7 @@ def refined_body(body: Surface, occluders: list[Surface]) -> Surface:
     framed = corners[:, :, 1].max(1) > FRAME_BOTTOM_M
     region = (portrait | scalp) & (edge_m > COARSE_EDGE_M) & framed
     kept = replace(body, faces=body.faces[outside], part=body.part[outside])
-    return closed_lips(catmull_clark(kept, region[outside]))
-
-
-def organs(anatomy: Anatomy) -> list[Surface]:
-    """Teeth, tongue and lashes."""
-    groups = anatomy.mesh.quads
-    wanted = [("helper-upper-teeth", Part.TEETH), ("helper-lower-teeth", Part.TEETH), ("helper-tongue", Part.TONGUE)]
-    wanted += [(group, Part.LASHES) for group in groups if "eyelashes" in group]
-    return [anatomy.surface(group, part).kept(np.ones(len(groups[group]), bool)) for group, part in wanted]
+    return soft_cheeks(closed_lips(catmull_clark(kept, region[outside])))
 
 
 def placed(surface: Surface) -> Surface:

@@ -1,4 +1,4 @@
-"""Lips that touch: at rest, and where `mouthClose` undoes `jawOpen`."""
+"""Lips that touch, at rest and where `mouthClose` undoes `jawOpen`, and cheeks that fold softly in a smile."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from avatar.blendshapes import INDEX
 from training.head.landmarks import IBUG_VERTICES
-from training.head.surface import Surface
+from training.head.surface import Surface, relaxed
 
 PRESSED_M = 0.0003
 """Touching lips overlap by this much, so that no light shows between the triangles."""
@@ -23,18 +23,38 @@ STATIONS = np.linspace(-0.97, 0.97, 41)
 """Places across the mouth where the gap is measured, in half widths."""
 
 
+CREASED = ("mouthSmileLeft", "mouthSmileRight", "mouthDimpleLeft", "mouthDimpleRight")
+"""Face units whose cheeks fold too sharply."""
+
+CREASE_ROUNDS = 10
+
+
 def closed_lips(surface: Surface) -> Surface:
     """Correct the rest position and the direction of `mouthClose` of the refined body."""
     rest = surface.position
     for _ in range(SWEEPS):
         rest = rest + closing(surface, rest)
     expression = surface.expression.copy()
-    shut = rest + expression[:, :, INDEX["jawOpen"]] + expression[:, :, INDEX["mouthClose"]]
+    jaw, close = INDEX["jawOpen"], INDEX["mouthClose"]
+    shut = rest + expression[:, :, jaw] + expression[:, :, close]
     for _ in range(SWEEPS):
         step = closing(surface, shut)
         shut = shut + step
-        expression[:, :, INDEX["mouthClose"]] += step
+        expression[:, :, close] += step
     return replace(surface, position=rest, expression=expression)
+
+
+def soft_cheeks(surface: Surface) -> Surface:
+    """Smooth the smile over the cheeks, away from the lips."""
+    expression = surface.expression.copy()
+    corners = [int(np.flatnonzero(surface.origin == IBUG_VERTICES[number])[0]) for number in (48, 54, 51, 57)]
+    distance = np.linalg.norm(surface.position[:, None] - surface.position[corners], axis=2).min(1)
+    share = np.clip((distance - 0.010) / 0.010, 0, 1)[:, None]
+    for name in CREASED:
+        raw = expression[:, :, INDEX[name]]
+        smooth = relaxed(surface.faces, raw, CREASE_ROUNDS, distance > 0.008)
+        expression[:, :, INDEX[name]] = raw + share * (smooth - raw)
+    return replace(surface, expression=expression)
 
 
 def closing(surface: Surface, posed: NDArray[np.float64]) -> NDArray[np.float64]:
