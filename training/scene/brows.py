@@ -25,11 +25,11 @@ class BrowLook:
     lift_m: raises the brow above its landmarks.
     """
 
-    count: int = 420
+    count: int = 520
     length_m: float = 0.0078
-    half_width_m: float = 0.0030
+    half_width_m: float = 0.0044
     radius_m: float = 0.000042
-    lift_m: float = 0.0012
+    lift_m: float = 0.0016
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class LashLook:
     radius_m: at the root.
     """
 
-    upper_count: int = 110
-    lower_count: int = 55
-    upper_m: float = 0.0078
+    upper_count: int = 170
+    lower_count: int = 80
+    upper_m: float = 0.0088
     lower_m: float = 0.0040
-    radius_m: float = 0.000050
+    radius_m: float = 0.000062
 
 
 def tapered(count: int, radius_m: float, tip: float = 0.25) -> np.ndarray:
@@ -76,9 +76,10 @@ def brow_hairs(look: BrowLook, landmarks: np.ndarray, rest: np.ndarray, faces: n
         x, y = (np.interp(place, knots, line[:, axis]) for axis in (0, 1))
         slope = np.gradient(np.interp(np.linspace(0, 1, 50), knots, line[:, 1])) / np.abs(np.gradient(np.interp(np.linspace(0, 1, 50), knots, line[:, 0])))
         slope = np.interp(place, np.linspace(0, 1, 50), np.convolve(np.pad(slope, 5, "edge"), np.ones(11) / 11, "valid"))
-        width = look.half_width_m * np.interp(place, (0, 0.12, 0.45, 0.75, 1), (0.75, 1.0, 0.95, 0.6, 0.25))
+        width = look.half_width_m * np.interp(place, (0, 0.12, 0.45, 0.75, 1), (0.70, 1.0, 0.90, 0.55, 0.22))
         across = np.clip(random.normal(0, 0.52, look.count), -1, 1)
-        roots_flat = np.stack([x, y + look.lift_m + across * width], 1)
+        lift = look.lift_m * np.interp(place, (0, 0.35, 0.7, 1), (-1.7, 0.6, 1.0, 0.9))
+        roots_flat = np.stack([x, y + lift + across * width], 1)
         distance, near = plane.query(roots_flat, k=4)
         share = 1 / np.maximum(distance, 1e-6)
         share /= share.sum(1, keepdims=True)
@@ -86,7 +87,7 @@ def brow_hairs(look: BrowLook, landmarks: np.ndarray, rest: np.ndarray, faces: n
         roots[:, :2] = roots_flat
         up = unit((normals[front[near]] * share[..., None]).sum(1))
 
-        lean = np.interp(place, (0, 0.10, 0.3, 0.6, 1), (1.9, 1.25, 0.65, 0.22, -0.05)) - 0.55 * across * np.interp(place, (0, 0.3, 1), (0.2, 0.8, 0.7))
+        lean = np.interp(place, (0, 0.10, 0.3, 0.6, 1), (1.15, 0.80, 0.42, 0.10, -0.15)) - 0.55 * across * np.interp(place, (0, 0.3, 1), (0.2, 0.8, 0.7))
         lean = lean + slope * np.interp(place, (0, 0.2, 1), (0, 0.8, 1.0)) + random.normal(0, 0.10, look.count)
         direction = unit(np.stack([outwards * np.ones_like(lean), lean, np.zeros_like(lean)], 1))
         direction = unit(direction - up * (direction * up).sum(1, keepdims=True))
@@ -99,25 +100,26 @@ def brow_hairs(look: BrowLook, landmarks: np.ndarray, rest: np.ndarray, faces: n
     return Rooted.at(points, tapered(len(points), look.radius_m), rest, faces)
 
 
-def lash_hairs(look: LashLook, cards: list[np.ndarray], eyes: np.ndarray, rest: np.ndarray, faces: np.ndarray, seed: int) -> Rooted:
+def lash_hairs(look: LashLook, landmarks: np.ndarray, eyes: np.ndarray, rest: np.ndarray, faces: np.ndarray, seed: int) -> Rooted:
     """Grows lashes along the lids.
 
     Args:
         look: their shape.
-        cards: vertices [N, 3] of the four lash strips of the head at rest: they tell where the lids' edges run.
+        landmarks: [68, 3] at rest, metres.
         eyes: [2, 3] eye centres, left and right of the subject.
         rest: [V, 3] rest vertices.
         faces: [F, 3] skin triangles.
         seed: of the irregularities.
     """
     random = np.random.default_rng(seed)
-    skin = cKDTree(rest[np.unique(faces)])
+    skin = rest[np.unique(faces)]
     strands = []
-    for card in cards:
-        eye = eyes[0] if card[:, 0].mean() > 0 else eyes[1]
-        upper = card[:, 1].mean() > eye[1] - 0.005
+    for eye, corners, upper in (
+        (eyes[0], landmarks[[42, 45]], True), (eyes[0], landmarks[[42, 45]], False),
+        (eyes[1], landmarks[[39, 36]], True), (eyes[1], landmarks[[39, 36]], False),
+    ):  # fmt: skip
         outwards = np.sign(eye[0])
-        edge = lid_edge(card, eye, skin)
+        edge = lid_edge(corners, eye, upper, skin)
         count = look.upper_count if upper else look.lower_count
         place = np.sort(random.beta(1.1, 1.0, count))
         knots = np.linspace(0, 1, len(edge))
@@ -136,18 +138,24 @@ def lash_hairs(look: LashLook, cards: list[np.ndarray], eyes: np.ndarray, rest: 
     return Rooted.at(points, tapered(len(points), look.radius_m, 0.12), rest, faces)
 
 
-def lid_edge(card: np.ndarray, eye: np.ndarray, skin: cKDTree, count: int = 24) -> np.ndarray:
-    """Points [count, 3] from the inner to the outer corner, where a lash strip meets the lid."""
-    reach = np.linalg.norm(card - eye, axis=1)
-    outwards = np.sign(eye[0]) * card[:, 0]
-    lowest, highest = np.quantile(outwards, (0.02, 0.98))
+def lid_edge(corners: np.ndarray, eye: np.ndarray, upper: bool, skin: np.ndarray, count: int = 24) -> np.ndarray:
+    """Points [count, 3] from the inner to the outer corner along the foremost edge of a lid.
+
+    Args:
+        corners: [2, 3] inner and outer corner of the eye at rest.
+        eye: [3] its centre.
+        upper: which lid.
+        skin: [N, 3] skin vertices at rest.
+        count: of points.
+    """
+    near = skin[(np.linalg.norm(skin - eye, axis=1) < 0.026) & (skin[:, 2] > eye[2] + 0.006)]
     edge = []
-    for middle in np.linspace(lowest + 0.0012, highest - 0.0008, count):
-        near = np.flatnonzero(np.abs(outwards - middle) < 0.0018)
-        near = near[np.argsort(reach[near])][: max(3, len(near) // 4)]
-        edge.append(card[near].mean(0))
+    for share in np.linspace(0.06, 0.97, count):
+        middle = corners[0] + share * (corners[1] - corners[0])
+        height = (near[:, 1] - middle[1]) * (1 if upper else -1)
+        band = (np.abs(near[:, 0] - middle[0]) < 0.0014) & (height > -0.0005)
+        rim = near[band & (height < height[band].min() + 0.0013)]
+        edge.append(rim[np.argsort(rim[:, 2])[-2:]].mean(0))
     edge = np.array(edge)
     kernel = np.ones(5) / 5
-    smooth = np.stack([np.convolve(np.pad(edge[:, axis], 2, "edge"), kernel, "valid") for axis in range(3)], 1)
-    _, nearest = skin.query(smooth, k=3)
-    return 0.5 * smooth + 0.5 * skin.data[nearest].mean(1)
+    return np.stack([np.convolve(np.pad(edge[:, axis], 2, "edge"), kernel, "valid") for axis in range(3)], 1)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from training.scene.paint import PLATE_SIZE_PX, PLATE_SPAN_M, Masks
 
@@ -44,8 +44,10 @@ class Complexion:
 def field(random: np.random.Generator, size_m: float, stretch: float = 1.0) -> np.ndarray:
     """Smooth noise [H, W] of mean 0 and deviation 1 with features of `size_m`, `stretch` times as tall as wide."""
     sigma_px = max(size_m / 2 / PIXEL_M, 0.3)
-    noise = random.standard_normal((PLATE_SIZE_PX, PLATE_SIZE_PX), np.float32)
-    noise = gaussian_filter(noise, (sigma_px * stretch, sigma_px), mode="wrap")
+    shrink = max(1, int(sigma_px / 3))
+    side = PLATE_SIZE_PX // shrink
+    noise = cv2.GaussianBlur(random.standard_normal((side, side), np.float32), (0, 0), sigma_px / shrink, sigmaY=sigma_px * stretch / shrink)
+    noise = cv2.resize(noise, (PLATE_SIZE_PX, PLATE_SIZE_PX), interpolation=cv2.INTER_CUBIC)
     return (noise - noise.mean()) / noise.std()
 
 
@@ -57,7 +59,7 @@ def scattered(random: np.random.Generator, pitch_m: float, radius_m: float) -> n
     dots = np.zeros((PLATE_SIZE_PX, PLATE_SIZE_PX), np.float32)
     dots[place[:, 1], place[:, 0]] = random.uniform(0.3, 1, len(cells))
     sigma_px = radius_m / PIXEL_M
-    return np.clip(gaussian_filter(dots, sigma_px, mode="wrap") * 2 * np.pi * sigma_px**2, 0, 1)
+    return np.clip(cv2.GaussianBlur(dots, (0, 0), sigma_px) * 2 * np.pi * sigma_px**2, 0, 1)
 
 
 def tint(colour: np.ndarray, amount: np.ndarray, multiplier: Colour) -> np.ndarray:
@@ -87,8 +89,8 @@ def paint_complexion(look: Complexion, masks: Masks) -> tuple[np.ndarray, np.nda
     fine = field(random, 0.0006)
 
     colour = np.broadcast_to(np.array(look.base, np.float32), (*pores.shape, 3))
-    colour = tint(colour, np.clip(0.5 + 0.35 * patches + 0.30 * mottle, 0, 1.4), look.warm)
-    colour = tint(colour, np.clip(masks.blush * (1 + 0.22 * mottle + 0.15 * patches), 0, 1), look.blush)
+    colour = tint(colour, np.clip(0.5 + 0.16 * patches + 0.22 * mottle, 0, 1.3), look.warm)
+    colour = tint(colour, np.clip(masks.blush * (1 + 0.16 * mottle + 0.06 * patches), 0, 1), look.blush)
     colour = tint(colour, np.clip(masks.shade, 0, 1), look.shade)
     colour = colour * (1 + 0.028 * grain + 0.018 * fine)[..., None]
     colour = tint(colour, pores, (0.88, 0.80, 0.78))

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import bpy
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from avatar.head import Head, Joint, Part
 from training.scene import organs
 from training.scene.brows import BrowLook, LashLook, brow_hairs, lash_hairs
 from training.scene.complexion import Complexion, paint_complexion
-from training.scene.geometry import PartMesh, Welded, unit, vertex_normals
+from training.scene.geometry import PartMesh, Welded, rigid_motion, to_blender_matrix, unit, vertex_normals
+from training.scene.garment import KnitLook, knit_material
 from training.scene.graph import Graph
+from training.scene.hair import HairLook, Scalp, grow_hair
 from training.scene.paint import Plate, paint_masks, smoothstep
 from training.scene.skin import SkinLook, skin_material
 from training.scene.strands import Rooted, StrandObject
@@ -30,6 +31,8 @@ class Look:
     eyes: organs.EyeLook = field(default_factory=organs.EyeLook)
     brows: BrowLook = field(default_factory=BrowLook)
     lashes: LashLook = field(default_factory=LashLook)
+    hair: HairLook = field(default_factory=HairLook)
+    knit: KnitLook = field(default_factory=KnitLook)
     seed: int = 3
 
 
@@ -44,25 +47,16 @@ def hair_material(name: str, melanin: float, redness: float, roughness: float = 
     return graph.surface(graph.node("BsdfHairPrincipled", inputs, parametrization="MELANIN").outputs[0])
 
 
-def islands(faces: np.ndarray) -> list[np.ndarray]:
-    """Vertex indices of each connected piece of the triangles `faces` [F, 3]."""
-    size = faces.max() + 1
-    pairs = np.concatenate([faces[:, :2], faces[:, 1:]])
-    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(size, size))
-    _, labels = connected_components(graph, directed=False)
-    used = np.unique(faces)
-    return [used[labels[used] == label] for label in np.unique(labels[used])]
-
-
 class Figure:
     """Builds the meshes and hairs of an avatar in the current Blender scene.
 
     Args:
         avatar_dir: folder with `head.npz`.
+        scalp_file: the head's scalp, written beside it by `training.head`.
         look: materials and hairs.
     """
 
-    def __init__(self, avatar_dir: str | Path, look: Look):
+    def __init__(self, avatar_dir: str | Path, scalp_file: str | Path, look: Look):
         self.head = Head.load(Path(avatar_dir) / "head.npz")
         self.look = look
         self.rest = self.head.template.astype(np.float64)
@@ -70,9 +64,14 @@ class Figure:
         self.joints = self.head.joints().astype(np.float64)
         self.meshes: dict[str, PartMesh] = {}
         self.rooted: dict[str, tuple[Rooted, StrandObject]] = {}
-        self._add_skin()
+        self.rigid: dict[str, bpy.types.Object] = {}
+        self._skull = np.unique(self._faces(Part.HAIR))
+        self._add_skin(scalp_file)
         self._add_organs()
         self._add_face_hair()
+        self._add_hair(scalp_file)
+        clothes = self._mesh("clothes", Part.CLOTHES)
+        clothes.mesh.materials.append(knit_material(look.knit))
 
     @property
     def middle_of_eyes(self) -> np.ndarray:
@@ -81,7 +80,7 @@ class Figure:
     def objects(self) -> dict[str, bpy.types.Object]:
         """Blender objects by the names that `render_view` hides and shows."""
         named = {name: mesh.object for name, mesh in self.meshes.items()}
-        return named | {name: strands.object for name, (_, strands) in self.rooted.items()}
+        return named | {name: strands.object for name, (_, strands) in self.rooted.items()} | self.rigid
 
     def pose(self, blendshapes: np.ndarray, pose: np.ndarray) -> None:
         """Moves everything to [52] coefficients and a [6] head pose."""
@@ -90,6 +89,9 @@ class Figure:
             mesh.pose(vertices)
         for rooted, strands in self.rooted.values():
             strands.move(rooted.posed(vertices))
+        motion = to_blender_matrix(rigid_motion(self.rest[self._skull], vertices[self._skull]))
+        for thing in self.rigid.values():
+            thing.matrix_world = motion
 
     def _faces(self, part: Part) -> np.ndarray:
         return self.head.faces[self.head.part == part]
@@ -99,11 +101,14 @@ class Figure:
         self.meshes[name] = mesh
         return mesh
 
-    def _add_skin(self) -> None:
+    def _add_skin(self, scalp_file: str | Path) -> None:
         plate = Plate.around(self.landmarks)
         masks = paint_masks(self.landmarks, plate, self.look.seed)
         mesh = self._mesh("skin", Part.SKIN)
-        mesh.attribute("scalp", np.zeros(len(mesh.welded.source)))
+        with np.load(scalp_file) as scalp:
+            distance, near = cKDTree(scalp["vertices"]).query(self.rest[mesh.welded.source])
+            covered = smoothstep(scalp["inside_m"][near], -0.0005, 0.008) * (distance < 0.002)
+        mesh.attribute("scalp", 0.85 * covered)
         surface, relief = paint_complexion(self.look.complexion, masks)
         mesh.mesh.materials.append(skin_material(self.look.skin, plate, surface, relief))
 
@@ -132,11 +137,23 @@ class Figure:
         welded = self.meshes["skin"].welded
         normals[welded.source] = vertex_normals(self.rest[welded.source], welded.faces)
         brows = brow_hairs(self.look.brows, self.landmarks, self.rest, welded.source[welded.faces], normals, self.look.seed)
-        self._grow("brows", brows, hair_material("brows", 0.82, 0.45, 0.45))
-        cards = [self.rest[island] for island in islands(self._faces(Part.LASHES))]
+        self._grow("brows", brows, hair_material("brows", 0.74, 0.5, 0.5))
         eyes = self.joints[[Joint.LEFT_EYE, Joint.RIGHT_EYE]]
-        lashes = lash_hairs(self.look.lashes, cards, eyes, self.rest, faces, self.look.seed)
+        lashes = lash_hairs(self.look.lashes, self.landmarks, eyes, self.rest, faces, self.look.seed)
         self._grow("lashes", lashes, hair_material("lashes", 0.97, 0.2, 0.5))
+
+    def _add_hair(self, scalp_file: str | Path) -> None:
+        look = self.look.hair
+        long, short = grow_hair(look, Scalp.load(scalp_file), self.look.seed)
+        material = hair_material("hair", look.melanin, look.redness)
+        for name, strands in (("hair", long), ("baby_hair", short)):
+            self.rigid[name] = StrandObject(name, strands.points, strands.radius_m, material).object
+        with np.load(scalp_file) as scalp:
+            points, faces = scalp["vertices"] - 0.0006 * scalp["normals"], scalp["faces"][(scalp["inside_m"][scalp["faces"]] > 0.004).all(1)]
+        cap = PartMesh("scalp", Welded.of(points, faces), points, np.zeros((len(points), 2)))
+        graph = Graph("scalp")
+        cap.mesh.materials.append(graph.surface(graph.principled(Base_Color=(0.030, 0.017, 0.011, 1), Roughness=0.9)))
+        self.rigid["scalp"] = cap.object
 
     def _grow(self, name: str, rooted: Rooted, material: bpy.types.Material) -> None:
         self.rooted[name] = (rooted, StrandObject(name, rooted.posed(self.rest), rooted.radius_m, material))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 
 def to_blender(points: np.ndarray) -> np.ndarray:
@@ -30,6 +31,26 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     for corner in range(3):
         np.add.at(normals, faces[:, corner], cross)
     return unit(normals)
+
+
+def rigid_motion(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Homogeneous rigid motion [4, 4] that takes points `before` [N, 3] to `after` [N, 3].
+
+    Source: Kabsch, A solution for the best rotation to relate two sets of vectors, 1976.
+    """
+    middle, target = before.mean(0), after.mean(0)
+    left, _, right = np.linalg.svd((before - middle).T @ (after - target))
+    handed = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
+    motion = np.eye(4)
+    motion[:3, :3] = (left @ handed @ right).T
+    motion[:3, 3] = target - motion[:3, :3] @ middle
+    return motion
+
+
+def to_blender_matrix(motion: np.ndarray) -> Matrix:
+    """Turns a motion [4, 4] of the head's space into one of Blender's."""
+    turn = np.array([[1.0, 0, 0, 0], [0, 0, -1.0, 0], [0, 1.0, 0, 0], [0, 0, 0, 1.0]])
+    return Matrix((turn @ motion @ turn.T).tolist())
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ class EyeLook:
         sclera: linear colour of the white.
     """
 
-    pupil_deg: float = 8.6
-    iris_deg: float = 23.0
+    pupil_deg: float = 9.8
+    iris_deg: float = 26.5
     outer: Colour = (0.075, 0.105, 0.095)
     inner: Colour = (0.185, 0.115, 0.045)
     sclera: Colour = (0.66, 0.60, 0.56)

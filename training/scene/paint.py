@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import bpy
+import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 PLATE_SIZE_PX = 2048
 PLATE_SPAN_M = 0.32
@@ -49,14 +49,13 @@ def closed_spline(points: np.ndarray, steps: int = 16) -> np.ndarray:
     return curve.reshape(-1, points.shape[1])
 
 
-def signed_distance(x: np.ndarray, y: np.ndarray, outline: np.ndarray) -> np.ndarray:
+def signed_distance(plate: Plate, outline: np.ndarray) -> np.ndarray:
     """Distance [H, W] in metres to a closed outline [N, 2], positive inside."""
-    inside = np.zeros(x.shape, bool)
-    for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, 0), strict=True):
-        if y0 != y1:
-            inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
     pixel_m = PLATE_SPAN_M / PLATE_SIZE_PX
-    return (distance_transform_edt(inside) - distance_transform_edt(~inside)) * pixel_m
+    corners = ((outline - (plate.left_m, plate.bottom_m)) / pixel_m - 0.5) * 16
+    inside = np.zeros((PLATE_SIZE_PX, PLATE_SIZE_PX), np.uint8)
+    cv2.fillPoly(inside, [np.round(corners).astype(np.int32)], 1, shift=4)
+    return (cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)) * pixel_m
 
 
 def smoothstep(value: np.ndarray, start: float, end: float) -> np.ndarray:
@@ -102,7 +101,7 @@ def spots(plate: Plate, places: np.ndarray, strength: np.ndarray, radius_m: floa
     dots = np.zeros((PLATE_SIZE_PX, PLATE_SIZE_PX))
     np.maximum.at(dots, (rows, columns), strength)
     sigma_px = radius_m / pixel_m
-    return np.clip(gaussian_filter(dots, sigma_px) * 2 * np.pi * sigma_px**2, 0, 1)
+    return np.clip(cv2.GaussianBlur(dots, (0, 0), sigma_px) * 2 * np.pi * sigma_px**2, 0, 1)
 
 
 def brow_line(landmarks: np.ndarray, side: int) -> np.ndarray:
@@ -121,7 +120,7 @@ def paint_masks(landmarks: np.ndarray, plate: Plate, seed: int) -> Masks:
     random = np.random.default_rng(seed)
     x, y = plate.grid()
     flat = landmarks[:, :2]
-    depth = signed_distance(x, y, closed_spline(flat[48:60]))
+    depth = signed_distance(plate, closed_spline(flat[48:60]))
     lip = smoothstep(depth, -0.0009, 0.0011)
     seam = np.interp(x, flat[60:65, 0], (flat[60:65, 1] + flat[[60, 67, 66, 65, 64], 1]) / 2)
     lip_depth = lip * np.exp(-0.5 * ((y - seam) / 0.0022) ** 2)
@@ -136,7 +135,7 @@ def paint_masks(landmarks: np.ndarray, plate: Plate, seed: int) -> Masks:
         cheek = 0.55 * flat[outer] + 0.45 * flat[corner] + (0.008 * outwards, -0.004)
         blush += 0.58 * blob(x, y, cheek, (0.021, 0.017)) + 0.28 * blob(x, y, flat[wing] + (0, 0.003), (0.006, 0.006))
         oil += 0.45 * blob(x, y, cheek + (-0.012 * outwards, 0.018), (0.013, 0.009))
-        rim = signed_distance(x, y, closed_spline(flat[eye]))
+        rim = signed_distance(plate, closed_spline(flat[eye]))
         blush += 0.6 * np.exp(-0.5 * ((rim + 0.0002) / 0.0009) ** 2)
         centre = flat[eye].mean(0)
         shade += 0.42 * blob(x, y, centre + (-0.002 * outwards, -0.012), (0.012, 0.0042))
