@@ -179,6 +179,8 @@ class AsyncSession:
             self._protocol.end()
             self._pump()
             await self._drain(timeout_s)
+        if self._protocol.finished:
+            await self._read_to_end(timeout_s)
         self._stop()
         await self._notify()
 
@@ -305,6 +307,12 @@ class AsyncSession:
             while self._protocol.next_received() is not None:
                 self._pump()
 
+    async def _read_to_end(self, timeout_s: float) -> None:
+        """Lets a finished stream end by itself: cancelling it just then can leave Triton with a stream that it waits for."""
+        self._outgoing.put_nowait(_END_OF_REQUESTS)
+        self._reading = self._reading or asyncio.ensure_future(self._call.read())
+        await asyncio.wait({self._reading}, timeout=timeout_s)
+
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
@@ -312,9 +320,9 @@ class AsyncSession:
     def _stop(self) -> None:
         self._outgoing.put_nowait(_END_OF_REQUESTS)
         self._call.cancel()
-        if self._reading is not None:
+        if self._reading is not None and not self._reading.done():
             self._reading.cancel()
-            self._reading = None
+        self._reading = None
 
     def _raise_if_unusable(self) -> None:
         if self._failure is not None:

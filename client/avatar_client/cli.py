@@ -16,7 +16,7 @@ from tqdm import tqdm
 from avatar_client.client import AvatarClient
 from avatar_client.embedded import ServerPackageMissing, server
 from avatar_client.errors import AvatarClientError, CapacityError, InvalidRequest, ServerUnavailable
-from avatar_client.media import AudioFile
+from avatar_client.media import STANDARD_INPUT, AudioFile
 from avatar_client.paced import StreamResult, stream
 from avatar_client.pictures import PictureFolder
 from avatar_client.render import RenderResult, render
@@ -133,7 +133,7 @@ def _options(arguments: argparse.Namespace, *outputs: str) -> SessionOptions:
 
 
 def _render(arguments: argparse.Namespace) -> int:
-    output = arguments.output or str(Path(arguments.audio).with_suffix(".mp4"))
+    output = arguments.output or _default_output(arguments.audio)
     options = _options(arguments, "image", "audio")
     with AudioFile(arguments.audio) as audio:
         _refuse_overwriting(arguments.audio, output)
@@ -181,6 +181,10 @@ class _Nowhere:
 
     def __exit__(self, *_) -> None:
         pass
+
+
+def _default_output(source: str) -> str:
+    return "out.mp4" if source == STANDARD_INPUT else str(Path(source).with_suffix(".mp4"))
 
 
 def _refuse_overwriting(source: str, output: str) -> None:

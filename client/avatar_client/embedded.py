@@ -49,7 +49,7 @@ def server(address: str | None, metrics_url: str | None = None, *, quiet: bool =
         from avatar_server import ServerConfig, start_server
     except ImportError as error:
         raise ServerPackageMissing(error) from error
-    config = ServerConfig(grpc_port=0, http_port=0, metrics_port=0)
+    config = ServerConfig(grpc_port=0, http_port=0, metrics_port=0, stop_timeout_s=3.0)
     with _LoadingBar(quiet) as bar, start_server(config, progress=bar.show) as running:
         bar.close()
         yield Endpoint(running.grpc_address, metrics_url or f"http://{running.metrics_address}/metrics")

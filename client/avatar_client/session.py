@@ -55,9 +55,10 @@ class Session:
         self._started = False
         self._streaming = True
         self._call = stub.ModelStreamInfer(iter(self._outgoing.get, _END_OF_REQUESTS), metadata=connection.metadata)
-        threading.Thread(
+        self._receiver = threading.Thread(
             target=_receive, args=(self._call, self._incoming), name=f"avatar-session-{self.session_id[:8]}", daemon=True
-        ).start()
+        )
+        self._receiver.start()
         self._open(open_timeout_s)
 
     def send(self, pcm: PCM, timeout_s: float | None = None) -> None:
@@ -155,7 +156,7 @@ class Session:
             self._changed.notify_all()
         if alive:
             self._drain(timeout_s)
-        self._stop()
+        self._stop(timeout_s if self._protocol.finished else 0.0)
 
     def abandon(self, error: Exception) -> None:
         """Makes whoever iterates meet this error: for a thread that feeds the session and cannot go on."""
@@ -285,8 +286,12 @@ class Session:
             except AvatarClientError:
                 return
 
-    def _stop(self) -> None:
+    def _stop(self, grace_s: float = 0.0) -> None:
+        """Ends the stream. A finished one gets time to end by itself: cancelling it just then can leave Triton with a stream
+        that it waits for when it is to exit."""
         self._outgoing.put(_END_OF_REQUESTS)
+        if grace_s:
+            self._receiver.join(grace_s)
         self._call.cancel()
 
     def _raise_if_unusable(self) -> None:

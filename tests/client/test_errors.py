@@ -1,0 +1,72 @@
+import avatar_client
+import grpc
+import pytest
+from avatar_client.errors import explain, from_status, from_stream_message, holds_slot
+
+
+@pytest.mark.parametrize(
+    ("message", "started", "expected"),
+    [
+        ("unknown parameter 'foo'; known: avatar, fps", False, "InvalidRequest"),
+        ("fps must be one of 25, 30, 50, 60, got 24", False, "InvalidRequest"),
+        ("no avatar 'nobody' is installed; have default", False, "InvalidRequest"),
+        ("Request for unknown model: 'avatar' is not found", False, "InvalidRequest"),
+        ("unexpected inference output 'NOPE' for model 'avatar'", False, "InvalidRequest"),
+        ("the server runs at most 4 sessions; retry later", False, "CapacityError"),
+        ("[request id: 1] Exceeds maximum queue size", True, "CapacityError"),
+        ("inference request for sequence 7 to model 'avatar' must specify the START flag", True, "SessionLost"),
+        ("no such session: it has ended or was idle too long; open a new one", True, "SessionLost"),
+        ("Stub process 'avatar_0_0' is not healthy.", True, "ServerUnavailable"),
+        ("Server is exiting, cannot accept requests", False, "ServerUnavailable"),
+        ("stage enhancer failed: out of memory", True, "ServerError"),
+        ("INVALID_ARGUMENT: stage names do not matter here", True, "InvalidRequest"),
+        ("INVALID_ARG: as Triton calls it", False, "InvalidRequest"),
+        ("NOT_FOUND: the session has ended", True, "SessionLost"),
+        ("NOT_FOUND: no avatar 'x'", False, "InvalidRequest"),
+        ("UNAVAILABLE: the server runs at most 4 sessions", False, "CapacityError"),
+        ("INTERNAL: stage motion failed", True, "ServerError"),
+    ],
+)
+def test_messages_inside_the_stream_become_exceptions(message, started, expected):
+    error = from_stream_message(message, started=started)
+    assert type(error).__name__ == expected
+    assert message.endswith(str(error))
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "started", "expected"),
+    [
+        ("UNAVAILABLE", "failed to connect to all addresses", False, "ServerUnavailable"),
+        ("UNAVAILABLE", "Socket closed", True, "SessionLost"),
+        ("UNAVAILABLE", "keepalive watchdog timeout", True, "SessionLost"),
+        ("UNAVAILABLE", "Server exiting", True, "ServerUnavailable"),
+        ("RESOURCE_EXHAUSTED", "full", False, "CapacityError"),
+        ("INVALID_ARGUMENT", "no", False, "InvalidRequest"),
+        ("UNIMPLEMENTED", "no such method", False, "InvalidRequest"),
+        ("DEADLINE_EXCEEDED", "late", False, "DeadlineExceeded"),
+        ("CANCELLED", "by hand", True, "Cancelled"),
+        ("INTERNAL", "oops", True, "ServerError"),
+        ("UNKNOWN", "oops", True, "ServerError"),
+    ],
+)
+def test_status_codes_become_exceptions(code, message, started, expected):
+    assert type(from_status(grpc.StatusCode[code], message, started=started)).__name__ == expected
+
+
+def test_every_error_can_be_caught_as_one_and_some_as_builtins():
+    names = [name for name in avatar_client.__all__ if isinstance(getattr(avatar_client, name), type)]
+    errors = [kind for kind in map(avatar_client.__dict__.get, names) if issubclass(kind, Exception)]
+    assert len(errors) == 10
+    assert all(issubclass(kind, avatar_client.AvatarClientError) for kind in errors)
+    assert issubclass(avatar_client.InvalidRequest, ValueError)
+    assert issubclass(avatar_client.DeadlineExceeded, TimeoutError)
+
+
+def test_a_defect_while_receiving_is_not_swallowed():
+    error = explain(RuntimeError("odd"), "here:1", started=True)
+    assert isinstance(error, avatar_client.ServerUnavailable) and "odd" in str(error) and "here:1" in str(error)
+
+
+def test_only_a_refusal_by_the_model_leaves_a_slot_to_free():
+    assert holds_slot(avatar_client.InvalidRequest()) and holds_slot(avatar_client.ServerError())
+    assert not holds_slot(avatar_client.SessionLost()) and not holds_slot(avatar_client.ServerUnavailable())
