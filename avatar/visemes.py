@@ -7,6 +7,7 @@ International Phonetic Association (revised 2020). They refine two published set
 * Microsoft, "Get facial position with viseme", Azure AI Speech documentation: viseme ids 0 to 21.
 """
 
+import unicodedata
 from types import MappingProxyType
 
 VISEMES = (
@@ -87,6 +88,8 @@ def visemes_of(ipa: str) -> tuple[str, ...]:
             position += 2
             continue
         letter = ipa[position]
+        if letter not in _OF_LETTER:
+            letter = unicodedata.normalize("NFD", letter)[0]
         if letter in _OF_GROUP:
             names.extend(_OF_GROUP[letter])
         elif letter in _OF_LETTER:

@@ -1,5 +1,7 @@
 """What teaches the audio encoder to hear: the phone of every row, from the corpus' exact times."""
 
+import unicodedata
+
 import numpy as np
 import torch
 from torch import nn
@@ -25,6 +27,7 @@ def classes_of(ipa: str) -> list[int]:
     if not ipa:
         return [0]
     classes, position = [], 0
+    ipa = "".join(symbol if symbol in _INDEX else unicodedata.normalize("NFD", symbol) for symbol in ipa)
     while position < len(ipa):
         for length in (2, 1):
             symbol = ipa[position : position + length]

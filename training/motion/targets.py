@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,10 @@ class Track:
     phone: np.ndarray
     bilabial: np.ndarray
     starts: np.ndarray
+
+    def __post_init__(self):
+        if len(self.audio) != len(self) * FEATURE_HOP_SAMPLES:
+            raise ValueError(f"a track of {len(self)} rows must have {FEATURE_HOP_SAMPLES} samples each, got {len(self.audio)}")
 
     def __len__(self) -> int:
         return len(self.viseme)
@@ -96,7 +101,9 @@ def track_of(utterances: list[Utterance], seed: int) -> Track:
     return join(parts)
 
 
+@cache
 def _fingerprint() -> str:
+    """Of the code that makes targets."""
     root = Path(__file__).parents[2]
     sources = [*sorted((root / "training" / "teacher").glob("*.py")), root / "avatar" / "visemes.py", Path(__file__)]
     sources.append(root / "training" / "audio_encoder.py")

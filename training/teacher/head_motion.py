@@ -29,14 +29,19 @@ def _pulse(rise_s: float, fall_s: float) -> np.ndarray:
     return np.where(times_s < 0, np.exp(-0.5 * (times_s / rise_s) ** 2), np.exp(-0.5 * (times_s / fall_s) ** 2))
 
 
+def _spread(pulses: np.ndarray, pulse: np.ndarray) -> np.ndarray:
+    half = len(pulse) // 2
+    return np.convolve(pulses, pulse)[half : half + len(pulses)]
+
+
 def nods(pulses: np.ndarray) -> np.ndarray:
     """[R] depth of nods, 0 to about 1: the peak of each accent, quick down and slower back."""
-    return np.convolve(pulses, _pulse(0.09, 0.14), mode="same")
+    return _spread(pulses, _pulse(0.09, 0.14))
 
 
 def brows(pulses: np.ndarray) -> np.ndarray:
     """[R] height of brows, 0 to about 1: up just before the accent, longer back."""
-    return np.convolve(np.roll(pulses, -1), _pulse(0.08, 0.20), mode="same")
+    return _spread(np.roll(pulses, -1), _pulse(0.08, 0.20))
 
 
 def head_pose(prosody: Prosody, pulses: np.ndarray, speech: np.ndarray) -> np.ndarray:

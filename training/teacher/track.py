@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from avatar.config import BLENDSHAPE_COUNT, FEATURE_RATE_HZ
+from avatar.config import BLENDSHAPE_COUNT, FEATURE_HOP_SAMPLES, FEATURE_RATE_HZ
 from avatar.visemes import VISEME_INDEX, VISEMES, visemes_of
 from training.speech_corpus.store import Phone, Utterance
 from training.teacher.dominance import Segments, blend, contact
@@ -85,10 +85,10 @@ def segments_of(phones: tuple[Phone, ...], prosody: Prosody) -> Segments:
         span_s = sum(p.end_s - p.start_s for p in nearby)
         pace = len(nearby) / max(span_s, 1e-3)
         rows = prosody.loudness_db[int(phone.start_s * FEATURE_RATE_HZ) : int(phone.end_s * FEATURE_RATE_HZ) + 1]
-        loudness_db = float(rows.max()) if len(rows) else 0.0
+        loudness_db = float(np.median(rows)) if len(rows) else 0.0
         goes = np.clip((USUAL_PHONES_PER_S / max(pace, 1.0)) ** 0.3, 0.8, 1.15)
         if names[0] in VOWELS:
-            goes *= np.clip(1.05 + 0.03 * loudness_db, 0.75, 1.15)
+            goes *= np.clip(1.08 + 0.03 * loudness_db, 0.7, 1.15)
             if has_stress:
                 goes *= 1.06 if phone.stress else 0.94
         shares = [1.0]
@@ -134,7 +134,7 @@ def mouth(segments: Segments, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def teach(utterance: Utterance) -> Targets:
     """Makes the targets of an utterance from its phones and its clean sound."""
-    rows = int(utterance.duration_s * FEATURE_RATE_HZ)
+    rows = len(utterance.audio) // FEATURE_HOP_SAMPLES
     prosody = analyze(utterance.audio, rows)
     segments = segments_of(utterance.phones, prosody)
     fine_s = (np.arange(rows * OVERSAMPLING) + 0.5) / (FEATURE_RATE_HZ * OVERSAMPLING)

@@ -1,0 +1,78 @@
+"""Batches keep sound and targets together, and imitate the ends of a session."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from avatar.config import FEATURE_HOP_SAMPLES, WindowConfig  # noqa: E402
+from avatar.motion import ROW_COUNT, Motion, MotionTrack  # noqa: E402
+from training.motion.losses import SERVED_ROWS_WEIGHT, row_weights  # noqa: E402
+from training.motion.targets import Track, join  # noqa: E402
+from training.motion.windows import WindowSampler  # noqa: E402
+from training.speech_corpus.augment import HISTORY_SAMPLES, AugmentConfig, Augmenter  # noqa: E402
+
+CLEAN = AugmentConfig(reverberation=0, coloring=0, telephone=0, noise=0, noise_only=0, level_db=(-20.0, -20.0))
+
+
+def marked_track(rows: int = 2000) -> Track:
+    """Row r sounds as a constant that its first coefficient repeats."""
+    value = np.random.default_rng(0).uniform(0.05, 0.9, rows)
+    blendshapes = np.zeros((rows, 52), np.float16)
+    blendshapes[:, 0] = value
+    audio = np.repeat(np.round(value * 0.5 * 32767).astype(np.int16), FEATURE_HOP_SAMPLES)
+    ones = np.ones(rows, np.uint8)
+    return Track(audio, blendshapes, np.zeros((rows, 6), np.float16), ones, ones, ones.astype(bool), np.arange(0, rows, 200))
+
+
+def test_sound_and_targets_stay_together():
+    batch = WindowSampler([marked_track()], [1.0], CLEAN, seed=1).batch(64)
+    level = batch.audio.reshape(64, -1, FEATURE_HOP_SAMPLES).mean(dim=-1)
+    assert torch.allclose(level, 0.5 * batch.blendshapes[:, :, 0], atol=2e-3)
+
+
+def test_outside_of_the_session_is_digital_silence_at_rest():
+    batch = WindowSampler([marked_track()], [1.0], AugmentConfig(noise=1.0, snr_db=(0.0, 0.0)), seed=2).batch(64)
+    unheard = batch.viseme == 0
+    silent = batch.audio.reshape(64, -1, FEATURE_HOP_SAMPLES).abs().amax(dim=-1) == 0
+    assert silent.any()
+    assert (unheard | ~silent).all()
+    assert batch.blendshapes[unheard].abs().max() == 0
+    assert not batch.bilabial[unheard].any()
+
+
+def test_noise_alone_moves_nothing():
+    batch = WindowSampler([marked_track()], [1.0], AugmentConfig(noise_only=1.0), seed=3).batch(16)
+    assert batch.audio.abs().amax(dim=1).min() > 0
+    assert batch.blendshapes.abs().max() == 0
+    assert batch.viseme.max() == 0
+
+
+def test_augmentation_is_reproducible_and_bounded():
+    speech = np.zeros(16_000 * 40, np.int16)
+    audio = np.random.default_rng(0).standard_normal(HISTORY_SAMPLES + 24_000).astype(np.float32) * 0.1
+    first = [Augmenter(AugmentConfig(), speech, seed=5)(audio)[0] for _ in range(2)]
+    assert np.array_equal(*first)
+    assert first[0].shape == (24_000,)
+    assert np.abs(first[0]).max() <= 1.0
+
+
+def test_joined_tracks_keep_their_sentence_starts():
+    joined = join([marked_track(400), marked_track(600)])
+    assert joined.starts.tolist() == [0, 200, 400, 600, 800]
+    with pytest.raises(ValueError, match="320 samples"):
+        Track(joined.audio[:-1], joined.blendshapes, joined.pose, joined.viseme, joined.phone, joined.bilabial, joined.starts)
+
+
+def test_the_rows_that_the_motion_track_takes_weigh_most():
+    window = WindowConfig()
+    track = MotionTrack(window)
+    for _ in range(20):
+        packed = np.zeros((window.window_rows, ROW_COUNT), np.float32)
+        packed[:, 0] = np.arange(window.window_rows)
+        track.add(Motion.unpack(packed))
+    # Sampled at row centers, the marker tells the row of a window that was taken; fades lie between two of them.
+    taken = {float(track.sample((row + 0.5) / 50).blendshapes[0]) for row in range(20, 60)}
+    heaviest = np.flatnonzero(row_weights(window) > 0.9 * SERVED_ROWS_WEIGHT / (row_weights(window).max() ** -1 * SERVED_ROWS_WEIGHT))
+    assert set(range(int(min(taken)), int(max(taken)) + 1)) <= set(heaviest.tolist())
+    assert row_weights(window).mean() == pytest.approx(1.0)
