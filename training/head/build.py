@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from avatar.head import Joint, Part
 from training.head.anatomy import Anatomy, read_anatomy
+from training.head.atlas import PLACES_PX, placed, unrolled_mouth, unrolled_skin
 from training.head.clothes import UNDER_COLLAR_M, dress, neckline_field
 from training.head.eyes import eyeball
 from training.head.hair import EDGE_M, HIDDEN_M, Scalp, bun, ears, grow, hairline_field
@@ -27,28 +28,19 @@ COARSE_EDGE_M = 0.003
 FRAME_BOTTOM_M = -0.25
 """Nothing below this height comes into the portrait."""
 
-REGIONS = {
-    Part.SKIN: (0.0, 0.0, 0.7, 1.0),
-    Part.EYES: (0.7, 0.0, 0.3, 0.15),
-    Part.TEETH: (0.7, 0.15, 0.3, 0.15),
-    Part.TONGUE: (0.7, 0.3, 0.3, 0.15),
-    Part.MOUTH: (0.7, 0.45, 0.3, 0.15),
-    Part.LASHES: (0.7, 0.6, 0.3, 0.05),
-    Part.HAIR: (0.7, 0.65, 0.3, 0.15),
-    Part.CLOTHES: (0.7, 0.8, 0.3, 0.2),
-}
-"""Left, top, width, height of each part's place in the atlas."""
 
-
-def surfaces(anatomy: Anatomy) -> tuple[list[Surface], Scalp]:
-    """All parts, each in its own vertices, and where hair grows."""
+def surfaces(anatomy: Anatomy) -> tuple[dict[str, Surface], Scalp]:
+    """All surfaces under their names in the atlas, each with UV in the unit square, and where hair grows."""
     eyes = [eyeball(anatomy, joint) for joint in (Joint.LEFT_EYE, Joint.RIGHT_EYE)]
     body = refined_body(anatomy.body(), eyes)
     skin, mouth = (body.kept(body.part == part) for part in (Part.SKIN, Part.MOUTH))
     hair, scalp = grow(skin)
     bare = (hairline_field(skin.position)[skin.faces].min(1) < HIDDEN_M) | ears(skin)[skin.faces].any(1)
     bare &= neckline_field(skin.position)[skin.faces].min(1) < UNDER_COLLAR_M
-    return [skin.kept(bare), mouth, *eyes, *dentures(anatomy), tongue(anatomy), *lashes(anatomy), hair, bun(), *dress(skin)], scalp
+    result = {"skin": unrolled_skin(skin.kept(bare)), "mouth": unrolled_mouth(mouth), "hair": hair, "bun": bun()}
+    result |= dict(zip(("left_eye", "right_eye"), eyes, strict=True))
+    result |= dentures(anatomy) | {"tongue": tongue(anatomy)} | lashes(anatomy) | dress(skin)
+    return result, scalp
 
 
 def refined_body(body: Surface, occluders: list[Surface]) -> Surface:
@@ -61,14 +53,6 @@ def refined_body(body: Surface, occluders: list[Surface]) -> Surface:
     region = (portrait | scalp) & (edge_m > COARSE_EDGE_M) & framed
     kept = replace(body, faces=body.faces[outside], part=body.part[outside])
     return soft_cheeks(closed_lips(catmull_clark(kept, region[outside])))
-
-
-def placed(surface: Surface) -> Surface:
-    """Front-projected UV in the part's region."""
-    left, top, width, height = REGIONS[Part(surface.part[0])]
-    flat = surface.position[:, :2] * [1, -1]
-    low, high = flat.min(0), flat.max(0)
-    return replace(surface, uv=(flat - low) / (high - low) * [width, height] + [left, top])
 
 
 def joint_regressor(position: NDArray, joints: NDArray, neighbor_count: int = 64) -> NDArray[np.float64]:
@@ -97,7 +81,7 @@ def head_arrays() -> tuple[dict[str, NDArray], Scalp]:
     """Everything that `head.npz` holds, and the scalp for strands."""
     anatomy = read_anatomy()
     parts, scalp = surfaces(anatomy)
-    whole = joined([placed(surface) for surface in parts])
+    whole = joined([placed(parts[name], name) for name in PLACES_PX])
     triangles, corners = landmark_embedding(whole)
     arrays = {
         "template": whole.position.astype(np.float32),

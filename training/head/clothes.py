@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.head import Part
-from training.head.hair import grid_faces
+from training.head.hair import strip_faces
 from training.head.surface import Surface, boundary_loops, clipped, relaxed, vertex_normals
 
 THICKNESS_M = 0.007
@@ -27,8 +27,8 @@ def neckline_field(position: NDArray[np.float64]) -> NDArray[np.float64]:
     return FRONT_HEIGHT_M + (FRONT_Z_M - z) * SLOPE + RISE_PER_M * x**2 - y
 
 
-def dress(skin: Surface) -> list[Surface]:
-    """The garment and its collar over the refined `skin`."""
+def dress(skin: Surface) -> dict[str, Surface]:
+    """The garment, with UV projected from the front, and its collar, with UV around the neck, over the refined `skin`."""
     below = skin.kept(neckline_field(skin.position)[skin.faces].max(1) > -0.01)
     cloth = clipped(below, neckline_field(below.position))
     rim = boundary_loops(cloth.faces)
@@ -38,10 +38,15 @@ def dress(skin: Surface) -> list[Surface]:
     normal = relaxed(cloth.faces, vertex_normals(cloth.position, cloth.faces), 4)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     position = relaxed(cloth.faces, cloth.position + THICKNESS_M * normal, 12, inner)
+    flat = position[:, :2] * [1, -1]
     garment = replace(
-        cloth, position=position, part=np.full(len(cloth.faces), Part.CLOTHES, np.uint8), origin=np.full(len(position), -1)
+        cloth,
+        position=position,
+        uv=(flat - flat.min(0)) / np.ptp(flat, axis=0),
+        part=np.full(len(cloth.faces), Part.CLOTHES, np.uint8),
+        origin=np.full(len(position), -1),
     )
-    return [garment, _collar(garment, neck, normal)]
+    return {"garment": garment, "collar": _collar(garment, neck, normal)}
 
 
 def _collar(garment: Surface, loop: NDArray[np.int64], normal: NDArray) -> Surface:
@@ -67,21 +72,23 @@ def _collar(garment: Surface, loop: NDArray[np.int64], normal: NDArray) -> Surfa
     height, out = COLLAR_HEIGHT_M, 0.0015
     profile = [(-0.4, out), (-0.2, 1.4 * out), (0.1, 1.6 * out), (0.45, 1.4 * out), (0.75, 0.8 * out), (0.95, -0.4 * out),
                (1.0, -1.8 * out), (0.9, -3.0 * out), (0.5, -3.6 * out), (0.1, -4.0 * out)]  # fmt: skip
-    rows = [edge + share * height * up + offset * outward for share, offset in profile]
-    faces = grid_faces(len(rows), COLLAR_POINTS)
+    closed = np.append(np.arange(COLLAR_POINTS), 0)
+    rows = [(edge + share * height * up + offset * outward)[closed] for share, offset in profile]
+    faces = strip_faces(len(rows), COLLAR_POINTS + 1)
     position = np.concatenate(rows)
     corners = position[faces[:COLLAR_POINTS]]
     facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     if (facing * outward).sum() < 0:
         faces = faces[:, [0, 2, 1]]
-    weights = ring(garment.weights[loop])
-    expression = ring(garment.expression[loop].reshape(len(loop), -1)).reshape(COLLAR_POINTS, 3, -1)
+    weights = ring(garment.weights[loop])[closed]
+    expression = ring(garment.expression[loop].reshape(len(loop), -1)).reshape(COLLAR_POINTS, 3, -1)[closed]
     repeat = len(rows)
+    across, along = np.meshgrid(np.linspace(0, 1, COLLAR_POINTS + 1), np.linspace(1, 0, repeat))
     return Surface(
         position,
         np.tile(expression, (repeat, 1, 1)),
         np.tile(weights / weights.sum(1, keepdims=True), (repeat, 1)),
-        np.zeros((len(position), 2)),
+        np.stack([across.ravel(), along.ravel()], 1),
         faces,
         np.full(len(faces), Part.CLOTHES, np.uint8),
         np.full(len(position), -1),

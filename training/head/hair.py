@@ -112,26 +112,25 @@ def _azimuthal(position: NDArray) -> NDArray[np.float64]:
 
 def bun(ring_count: int = 14, segment_count: int = 24) -> Surface:
     """An ellipsoid at the nape."""
-    polar, around = np.meshgrid(np.linspace(0.02, np.pi - 0.02, ring_count), np.arange(segment_count), indexing="ij")
+    polar, around = np.meshgrid(np.linspace(0.02, np.pi - 0.02, ring_count), np.arange(segment_count + 1), indexing="ij")
     around = around * 2 * np.pi / segment_count
     direction = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), -np.cos(polar)], 2).reshape(-1, 3)
-    faces = grid_faces(ring_count, segment_count)
+    faces = strip_faces(ring_count, segment_count + 1)
     count = len(direction)
     return Surface(
         BUN_CENTER + BUN_RADII * direction,
         np.zeros((count, 3, len(ARKIT))),
         np.tile(np.eye(5)[Joint.NECK], (count, 1)),
         0.5 + 0.5 * direction[:, :2] * [1, -1],
-        faces[:, [0, 2, 1]],
+        faces,
         np.full(len(faces), Part.HAIR, np.uint8),
         np.full(count, -1),
     )
 
 
-def grid_faces(row_count: int, column_count: int) -> NDArray[np.int64]:
-    """Triangles of a grid whose columns close into a ring."""
-    row, column = np.meshgrid(np.arange(row_count - 1), np.arange(column_count), indexing="ij")
-    after = (column + 1) % column_count
-    a, b = row * column_count + column, row * column_count + after
-    c, d = a + column_count, b + column_count
-    return np.concatenate([np.stack([a, b, d], 2).reshape(-1, 3), np.stack([a, d, c], 2).reshape(-1, 3)])
+def strip_faces(row_count: int, column_count: int) -> NDArray[np.int64]:
+    """Triangles of a grid of vertices, row after row."""
+    row, column = np.meshgrid(np.arange(row_count - 1), np.arange(column_count - 1), indexing="ij")
+    a = (row * column_count + column).ravel()
+    b, c = a + 1, a + column_count
+    return np.concatenate([np.stack([a, b, c + 1], 1), np.stack([a, c + 1, c], 1)])

@@ -14,13 +14,13 @@ LENGTH_SHARE = {"1": 0.45, "2": 0.75}
 ROW_COUNT = 5
 
 
-def lashes(anatomy: Anatomy) -> list[Surface]:
-    """Four strips: left lower, left upper, right lower, right upper."""
-    return [
-        _strip(anatomy, f"helper-{side}-eyelashes-{lid}", joint, LENGTH_SHARE[lid])
-        for side, joint in (("l", Joint.LEFT_EYE), ("r", Joint.RIGHT_EYE))
-        for lid in ("1", "2")
-    ]
+def lashes(anatomy: Anatomy) -> dict[str, Surface]:
+    """Four strips under their names in the atlas."""
+    return {
+        f"{side}_{lid}_lashes": _strip(anatomy, f"helper-{side[0]}-eyelashes-{number}", joint, LENGTH_SHARE[number])
+        for side, joint in (("left", Joint.LEFT_EYE), ("right", Joint.RIGHT_EYE))
+        for lid, number in (("lower", "1"), ("upper", "2"))
+    }
 
 
 def _strip(anatomy: Anatomy, group: str, joint: Joint, share: float) -> Surface:

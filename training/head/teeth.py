@@ -63,9 +63,11 @@ GUM_PROFILE_M = ((0.010, -0.0030), (0.004, -0.0012), (0.0006, -0.0004), (-0.0008
 GUM_STATIONS = 41
 
 
-def dentures(anatomy: Anatomy) -> list[Surface]:
-    """Upper and lower teeth, then upper and lower gums."""
-    return [_teeth(anatomy, arch) for arch in (UPPER, LOWER)] + [_gum(anatomy, arch) for arch in (UPPER, LOWER)]
+def dentures(anatomy: Anatomy) -> dict[str, Surface]:
+    """Teeth and gums under their names in the atlas."""
+    arches = {"upper": UPPER, "lower": LOWER}
+    teeth = {f"{name}_teeth": _teeth(anatomy, arch) for name, arch in arches.items()}
+    return teeth | {f"{name}_gum": _gum(anatomy, arch) for name, arch in arches.items()}
 
 
 def _frame(arch: Arch, arc_m: NDArray) -> tuple[NDArray, NDArray]:
@@ -89,7 +91,7 @@ def _teeth(anatomy: Anatomy, arch: Arch) -> Surface:
         for side in (-1, 1):
             position, triangles, uv = _crown(arch, side * center, width, height, depth)
             column = tooth_count + tooth if side > 0 else tooth_count - 1 - tooth
-            uv = (uv * [0.94, 0.96] + [0.03, 0.02] + [column, 0 if arch.crown_sign > 0 else 1]) / [2 * tooth_count, 2]
+            uv = (uv * [0.94, 0.96] + [0.03, 0.02] + [column, 0]) / [2 * tooth_count, 1]
             positions.append(position)
             faces.append(triangles + start)
             uvs.append(uv)
