@@ -2,6 +2,9 @@
 
 Vertices are snapped to 1/256 of a pixel, after which edge functions are exact in int64. With the top-left rule two triangles that share
 an edge never leave a hole and never both take a pixel (Pineda 1988, "A parallel algorithm for polygon rasterization").
+
+A depth buffer [H, W] int64 holds depth in the upper and the triangle's index in the lower 32 bits, so that the depth test is one
+minimum; among equal depths the earlier triangle wins. `depth_and_face` shows it as two int32.
 """
 
 import math
@@ -14,13 +17,16 @@ SUBPIXELS = 256
 """Snapping grid: steps per pixel."""
 
 BAND_ROWS = 16
-"""Workers take turns on bands of this many rows."""
+"""Workers take turns on bands of this many rows. A constant power of two, so that finding a row's band is a shift."""
 
 OUTSIDE = np.int32(-(2**31))
-"""Marks in `screen[:, 0]` a vertex that cannot be drawn: behind the camera, too far off the picture, or not finite."""
+"""Marks in `screen[:, 0]` a vertex that cannot be drawn: before the near or beyond the far plane, too far off the picture, or not finite."""
 
-EMPTY_DEPTH = np.nextafter(np.float32(1), np.float32(2))
-"""Depth of a pixel that shows nothing: beyond the far plane z/w = 1."""
+EMPTY = np.int64(2**63 - 1)
+"""Content of a depth buffer where nothing is drawn."""
+
+DEPTH_STEPS = 2**30
+"""Steps of depth per unit of z/w; a depth is (z/w + 1) * DEPTH_STEPS."""
 
 _LARGEST_PX = 2.0**20
 _SMALLEST_W = 1e-6
@@ -57,7 +63,7 @@ def project(clip, width, height, screen, depth_and_inverse_w):
         depth = clip[vertex, 2] * inverse_w
         x_px = (np.float64(clip[vertex, 0]) / w * 0.5 + 0.5) * width
         y_px = (np.float64(clip[vertex, 1]) / w * 0.5 + 0.5) * height
-        if abs(x_px) < _LARGEST_PX and abs(y_px) < _LARGEST_PX and abs(depth) < _LARGEST_PX and inverse_w > 0:
+        if abs(x_px) < _LARGEST_PX and abs(y_px) < _LARGEST_PX and abs(depth) <= 1 and inverse_w > 0:
             screen[vertex, 0] = np.int32(math.floor(x_px * SUBPIXELS + 0.5))
             screen[vertex, 1] = np.int32(math.floor(y_px * SUBPIXELS + 0.5))
             depth_and_inverse_w[vertex, 0] = depth
@@ -92,7 +98,7 @@ def _first_center(position):
 
 
 @kernel
-def rasterize_rows(screen, depth_and_inverse_w, tri, facing, first_face, last_face, both_sides, worker, workers, depth, face_id):
+def rasterize_rows(screen, depth_and_inverse_w, tri, facing, first_face, last_face, both_sides, worker, workers, buffer):
     """Draw triangles first_face..last_face-1 into the rows that belong to `worker`.
 
     Args:
@@ -100,10 +106,10 @@ def rasterize_rows(screen, depth_and_inverse_w, tri, facing, first_face, last_fa
         tri: [F, 3] int32. facing: [F] int8, as `orient` writes it.
         both_sides: draw triangles of negative area too.
         worker, workers: this worker's number and how many there are; rows are dealt in bands of `BAND_ROWS`.
-        depth: [H, W] float32, z/w, updated: smaller is nearer, the earlier triangle keeps a tie.
-        face_id: [H, W] int32, updated: index of the visible triangle.
+        buffer: [H, W] int64, depth buffer, updated.
     """
-    height, width = depth.shape
+    height, width = buffer.shape
+    cells = buffer.reshape(-1)
     for face in range(first_face, last_face):
         if facing[face] == 0 or (facing[face] < 0 and not both_sides):
             continue
@@ -119,9 +125,11 @@ def rasterize_rows(screen, depth_and_inverse_w, tri, facing, first_face, last_fa
         right = min(_first_center(max(ax, bx, cx) + 1) - 1, width - 1)
         if top > bottom or left > right:
             continue
-        if workers > 1 and top // BAND_ROWS == bottom // BAND_ROWS and (top // BAND_ROWS) % workers != worker:
+        first_band, last_band = top // BAND_ROWS, bottom // BAND_ROWS
+        if workers > 1 and first_band == last_band and first_band % workers != worker:
             continue
 
+        columns = right + 1 - left
         # Edge functions opposite a, b, c at the first pixel center, and their steps.
         x0, y0 = left * SUBPIXELS + SUBPIXELS // 2, top * SUBPIXELS + SUBPIXELS // 2
         a_dx, a_dy = (by - cy) * SUBPIXELS, (cx - bx) * SUBPIXELS
@@ -131,49 +139,58 @@ def rasterize_rows(screen, depth_and_inverse_w, tri, facing, first_face, last_fa
         b_edge = (ax - cx) * (y0 - cy) - (ay - cy) * (x0 - cx)
         c_edge = (bx - ax) * (y0 - ay) - (by - ay) * (x0 - ax)
 
-        inverse_area = 1.0 / np.float64(a_edge + b_edge + c_edge)
-        az, bz, cz = (np.float64(depth_and_inverse_w[a, 0]), np.float64(depth_and_inverse_w[b, 0]), np.float64(depth_and_inverse_w[c, 0]))
-        z_first = np.float32((a_edge * az + b_edge * bz + c_edge * cz) * inverse_area)
-        z_dx = np.float32((a_dx * az + b_dx * bz + c_dx * cz) * inverse_area)
-        z_dy = np.float32((a_dy * az + b_dy * bz + c_dy * cz) * inverse_area)
+        scale = np.float64(DEPTH_STEPS) / np.float64(a_edge + b_edge + c_edge)
+        az = np.float64(depth_and_inverse_w[a, 0]) + 1
+        bz = np.float64(depth_and_inverse_w[b, 0]) + 1
+        cz = np.float64(depth_and_inverse_w[c, 0]) + 1
+        z_dx = np.int64((a_dx * az + b_dx * bz + c_dx * cz) * scale) << 32
+        z_dy = np.int64((a_dy * az + b_dy * bz + c_dy * cz) * scale) << 32
+        z_row = (np.int64((a_edge * az + b_edge * bz + c_edge * cz) * scale) << 32) | face
 
         a_edge += _edge_bias(a_dx, a_dy)
         b_edge += _edge_bias(b_dx, b_dy)
         c_edge += _edge_bias(c_dx, c_dy)
         for row in range(top, bottom + 1):
-            if workers == 1 or (row // BAND_ROWS) % workers == worker:
-                a_inside, b_inside, c_inside = a_edge, b_edge, c_edge
-                z_row = z_first + z_dy * np.float32(row - top)
-                for column in range(left, right + 1):
-                    if (a_inside | b_inside | c_inside) >= 0:
-                        z = z_row + z_dx * np.float32(column - left)
-                        if z < depth[row, column] and z >= -1:
-                            depth[row, column] = z
-                            face_id[row, column] = face
+            if workers == 1 or first_band == last_band or (row // BAND_ROWS) % workers == worker:
+                a_inside, b_inside, c_inside, z = a_edge, b_edge, c_edge, z_row
+                cell = np.uint64(row * width + left)
+                for _ in range(columns):
+                    # Without branches: whether a pixel of a small triangle is inside cannot be predicted.
+                    outside = (a_inside | b_inside | c_inside) < 0
+                    candidate = EMPTY if outside else z
+                    before = cells[cell]
+                    cells[cell] = candidate if candidate < before else before
                     a_inside += a_dx
                     b_inside += b_dx
                     c_inside += c_dx
+                    z += z_dx
+                    cell += np.uint64(1)
             a_edge += a_dy
             b_edge += b_dy
             c_edge += c_dy
+            z_row += z_dy
 
 
 @kernel
-def clear_rows(worker, workers, depth, face_id):
-    """Empty the worker's rows of `depth` [H, W] float32 and `face_id` [H, W] int32."""
-    for row in range(depth.shape[0]):
+def clear_rows(worker, workers, buffer):
+    """Empty the worker's rows of a depth buffer."""
+    for row in range(buffer.shape[0]):
         if (row // BAND_ROWS) % workers == worker:
-            depth[row] = EMPTY_DEPTH
-            face_id[row] = -1
+            buffer[row] = EMPTY
 
 
 @kernel
-def copy_rows(depth, worker, workers, layer_depth, layer_face_id):
-    """Begin a layer in front of `depth`: copy the worker's rows to `layer_depth` and empty those of `layer_face_id`."""
-    for row in range(depth.shape[0]):
+def begin_layer_rows(buffer, worker, workers, layer):
+    """Begin a layer in front of what `buffer` shows: the worker's rows of `layer` get its depths, with no triangle."""
+    for row in range(buffer.shape[0]):
         if (row // BAND_ROWS) % workers == worker:
-            layer_depth[row] = depth[row]
-            layer_face_id[row] = -1
+            for column in range(buffer.shape[1]):
+                layer[row, column] = buffer[row, column] | np.int64(0xFFFFFFFF)
+
+
+def depth_and_face(buffer: np.ndarray) -> np.ndarray:
+    """A depth buffer as [H, W, 2] int32: triangle index, -1 where empty, and depth."""
+    return buffer.view(np.int32).reshape(*buffer.shape, 2)
 
 
 @kernel
@@ -183,7 +200,7 @@ def barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db):
     With edge functions e_i (linear in the picture) and q_i = e_i / w_i: u = q_0 / (q_0 + q_1 + q_2), v likewise with q_1.
 
     Args:
-        screen, depth_and_inverse_w, tri, face_id: as `rasterize_rows` left them.
+        screen, depth_and_inverse_w, tri: as for `rasterize_rows`. face_id: [H, W] int32, triangle index or -1.
         rast: [H, W, 4] float32, written: u, v, z/w, triangle index + 1; zero where nothing is drawn.
         rast_db: [H, W, 4] float32, written: du/dx, du/dy, dv/dx, dv/dy per pixel.
     """

@@ -39,7 +39,7 @@ def _triangles(tri, vertex_count: int) -> np.ndarray:
 def rasterize(pos, tri, resolution, grad_db: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """The visible triangle of every pixel.
 
-    A triangle with a corner behind the camera (w <= 0), or more than a million pixels off the picture, is left out as a whole.
+    A triangle with a corner before the near plane, beyond the far plane, or more than a million pixels off the picture, is left out as a whole.
     Both sides of a triangle are drawn.
 
     Args:
@@ -61,9 +61,9 @@ def rasterize(pos, tri, resolution, grad_db: bool = True) -> tuple[np.ndarray, n
     if not (0 < height <= 8192 and 0 < width <= 8192):
         raise ValueError(f"resolution must be (height, width) within 1..8192 pixels, got {resolution}; render in tiles")
     screen, depth_and_inverse_w, facing = _project(pos, tri, width, height)
-    depth = np.full((height, width), coverage.EMPTY_DEPTH, np.float32)
-    face_id = np.full((height, width), -1, np.int32)
-    coverage.rasterize_rows(screen, depth_and_inverse_w, tri, facing, 0, len(tri), True, 0, 1, depth, face_id)
+    buffer = np.full((height, width), coverage.EMPTY)
+    coverage.rasterize_rows(screen, depth_and_inverse_w, tri, facing, 0, len(tri), True, 0, 1, buffer)
+    face_id = np.ascontiguousarray(coverage.depth_and_face(buffer)[..., 0])
     rast, rast_db = np.empty((2, height, width, 4), np.float32)
     coverage.barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db)
     return rast, rast_db if grad_db else rast_db[..., :0]
@@ -195,7 +195,8 @@ def antialias(color, rast, pos, tri, topology=None, depth_tolerance: float = 0.0
     tri = _triangles(tri, len(pos))
     neighbors = silhouette.edge_neighbors(tri) if topology is None else _array("topology", topology, np.int32, len(tri), 3)
     screen, depth_and_inverse_w, facing = _project(pos, tri, width, height)
-    depth = np.where(rast[..., 3] > 0, rast[..., 2], coverage.EMPTY_DEPTH).astype(np.float32)
+    depth = np.full((height, width, 2), np.iinfo(np.int32).max, np.int32)
+    depth[..., 1] = np.where(rast[..., 3] > 0, (rast[..., 2].astype(np.float64) + 1) * coverage.DEPTH_STEPS, depth[..., 1])
     pairs = np.empty((4 * height * width, 2), np.int32)
     weights = np.empty(len(pairs), np.float32)
     count = silhouette.blend_weights(

@@ -57,8 +57,7 @@ class _Scratch:
 
     def __init__(self, size_px: int, vertex_count: int, face_count: int):
         picture = (size_px, size_px)
-        self.depth, self.layer_depth = np.empty((2, *picture), np.float32)
-        self.face_id, self.layer_face_id = np.empty((2, *picture), np.int32)
+        self.surface, self.layer_surface = np.empty((2, *picture), np.int64)
         self.opaque, self.layer = np.zeros((2, *picture), np.uint32)
         self.motion = np.empty((*picture, 2), np.float32)
         self.packed = np.empty((vertex_count, 8), np.float32)
@@ -152,38 +151,46 @@ class Renderer:
         scene, count = self.scene, self._workers.count
         faces, opaque = len(scene.tri), scene.opaque_count
         share = range(faces * worker // count, faces * (worker + 1) // count)
-        shading.mip_levels(
-            view.screen, scene.uv_texels, scene.tri, view.facing, share.start, share.stop, scene.atlas.level_count - 1, scratch.level
+        shading.texture_levels(
+            view.screen, scene.texel_area, scene.tri, view.facing, share.start, share.stop, scene.atlas.level_count - 1, scratch.level
         )
         drawn = (view.screen, view.depth_and_inverse_w, scene.tri, view.facing)
-        coverage.clear_rows(worker, count, scratch.depth, scratch.face_id)
-        coverage.rasterize_rows(*drawn, 0, opaque, False, worker, count, scratch.depth, scratch.face_id)
+        coverage.clear_rows(worker, count, scratch.surface)
+        coverage.rasterize_rows(*drawn, 0, opaque, False, worker, count, scratch.surface)
         if opaque < faces:
-            coverage.copy_rows(scratch.depth, worker, count, scratch.layer_depth, scratch.layer_face_id)
-            coverage.rasterize_rows(*drawn, opaque, faces, True, worker, count, scratch.layer_depth, scratch.layer_face_id)
+            coverage.begin_layer_rows(scratch.surface, worker, count, scratch.layer_surface)
+            coverage.rasterize_rows(*drawn, opaque, faces, True, worker, count, scratch.layer_surface)
 
     def _shade(self, scratch: _Scratch, view: _View, previous: _View, mask: np.ndarray, worker: int) -> None:
         scene, count = self.scene, self._workers.count
-        layers = [(scratch.face_id, False, scratch.opaque), (scratch.layer_face_id, True, scratch.layer)]
-        for face_id, is_layer, color in layers[: 1 + self._has_layer]:
+        layers = [(scratch.surface, False, scratch.opaque), (scratch.layer_surface, True, scratch.layer)]
+        for surface, is_layer, color in layers[: 1 + self._has_layer]:
             shading.shade_rows(
-                face_id, scratch.packed, scene.tri, scene.part, scratch.level, previous.facing, scene.atlas.texels, scene.atlas.level_offset,
+                coverage.depth_and_face(surface), scratch.packed, scene.tri, scene.part, scratch.level, previous.facing, scene.atlas.texels, scene.atlas.level_offset,
                 scene.atlas.level_size, is_layer, worker, count, color, mask, scratch.motion,
             )  # fmt: skip
 
     def _antialias(self, scratch: _Scratch, view: _View) -> None:
-        scene = self.scene
+        scene, workers = self.scene, self._workers.count
         layers = [
-            (0, scene.opaque_count, False, scratch.depth, scratch.opaque),
-            (scene.opaque_count, len(scene.tri), True, scratch.layer_depth, scratch.layer),
+            (range(scene.opaque_count), False, scratch.surface, scratch.opaque),
+            (range(scene.opaque_count, len(scene.tri)), True, scratch.layer_surface, scratch.layer),
         ]
-        for first, last, both_sides, depth, color in layers[: 1 + self._has_layer]:
-            count = silhouette.blend_weights(
-                view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.neighbors, first, last, both_sides,
-                self._depth_tolerance, depth, scratch.pairs, scratch.weights,
-            )  # fmt: skip
+        starts = np.arange(workers) * (len(scratch.pairs) // workers)
+        stops = starts.copy()
+        for faces, both_sides, surface, color in layers[: 1 + self._has_layer]:
+
+            def weigh(worker: int) -> None:
+                first, last = (faces.start + len(faces) * share // workers for share in (worker, worker + 1))
+                own = slice(starts[worker], starts[worker] + len(scratch.pairs) // workers)
+                stops[worker] = own.start + silhouette.blend_weights(
+                    view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.neighbors, first, last, both_sides,
+                    self._depth_tolerance, coverage.depth_and_face(surface), scratch.pairs[own], scratch.weights[own],
+                )  # fmt: skip
+
+            self._workers.run(weigh)
             pixels = color.view(np.uint8).reshape(*color.shape, 4)
-            compose.blend_pairs(scratch.pairs, scratch.weights, count, pixels, scratch.change)
+            compose.blend_pairs(scratch.pairs, scratch.weights, starts, stops, pixels, scratch.change)
 
     def _compose(self, scratch: _Scratch, raster: np.ndarray, motion: np.ndarray, worker: int) -> None:
         count = self._workers.count

@@ -37,6 +37,7 @@ class Scene:
         same_point: [V] int32, the vertex that stands for each vertex's point.
         atlas: the texture.
         uv_texels: [V, 2] float32, texture coordinates in texels of level 0.
+        texel_area: [F] float32, twice the area of each row of `tri` in texels of level 0.
     """
 
     head: Head
@@ -50,6 +51,7 @@ class Scene:
     same_point: np.ndarray
     atlas: Atlas
     uv_texels: np.ndarray
+    texel_area: np.ndarray
 
     @classmethod
     def build(cls, head: Head, camera: Camera, texture: np.ndarray, size_px: int = FRAME_SIZE) -> "Scene":
@@ -63,6 +65,8 @@ class Scene:
         layer_neighbors = edge_neighbors(tri[opaque_count:], same_point)
         layer_neighbors[layer_neighbors >= 0] += opaque_count
         atlas = Atlas.build(texture, head.uv, head.faces, head.part)
+        uv_texels = head.uv * atlas.level_size[0].astype(np.float32)
+        (ax, ay), (bx, by), (cx, cy) = uv_texels[tri].transpose(1, 2, 0)
         return cls(
             head=head,
             camera=camera,
@@ -74,7 +78,8 @@ class Scene:
             neighbors=np.concatenate([neighbors, layer_neighbors]),
             same_point=same_point,
             atlas=atlas,
-            uv_texels=head.uv * atlas.level_size[0].astype(np.float32),
+            uv_texels=uv_texels,
+            texel_area=np.maximum(np.abs((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)), np.float32(1e-6)),
         )
 
     @classmethod

@@ -4,8 +4,6 @@ Colors are four uint8 in one uint32, red lowest, premultiplied by alpha. A bilin
 one multiplication weighs all four channels.
 """
 
-import math
-
 import numpy as np
 
 from avatar.jit import inlined, kernel
@@ -18,38 +16,35 @@ _HALF = np.uint64(0x0080008000800080)
 LEVELS_PER_OCTAVE = 2
 """Texture levels from one size to its half: dense enough to take the nearest level alone, at half the cost of blending two."""
 
-_MIP_BIAS_OCTAVES = -0.5
+_BIAS_OCTAVES = -0.25
 _BRIGHTEST = 1.99
 
 
+@inlined
+def _log2(value):
+    """log2 of a positive float32 to within 0.09: its exponent, and its mantissa as if the logarithm were linear between powers of two."""
+    return np.float32(np.float32(value).view(np.int32)) * np.float32(2.0**-23) - np.float32(127)
+
+
 @kernel
-def mip_levels(screen, uv_texels, tri, facing, first_face, last_face, highest, level):
+def texture_levels(screen, texel_area, tri, facing, first_face, last_face, highest, level):
     """Texture level of each drawable triangle in first_face..last_face-1, `level` [F] int32 in 0..highest.
 
-    By the longer axis, in texels, of the ellipse that a pixel's unit circle covers (Heckbert 1989, section 3), less half an octave:
-    sharper where a surface is seen at a slant, at an aliasing that the enhancer and the stabilizer take away.
+    The level at which a texel is as large as a pixel, by area. Where a surface is seen at a slant this is the geometric mean of the two axes
+    of a pixel's footprint: sharper than the longer axis, at an aliasing that the enhancer and the stabilizer take away.
 
     Args:
-        screen: [V, 2] int32, 1/256 pixel. uv_texels: [V, 2] float32, texels of level 0. tri: [F, 3] int32. facing: [F] int8.
+        screen: [V, 2] int32, 1/256 pixel. texel_area: [F] float32, twice the area in texels of level 0. tri: [F, 3] int32. facing: [F] int8.
     """
     for face in range(first_face, last_face):
         if facing[face] == 0:
             continue
-        a, b, c = tri[face, 0], tri[face, 1], tri[face, 2]
-        bx = np.float32(screen[b, 0] - screen[a, 0]) / SUBPIXELS
-        by = np.float32(screen[b, 1] - screen[a, 1]) / SUBPIXELS
-        cx = np.float32(screen[c, 0] - screen[a, 0]) / SUBPIXELS
-        cy = np.float32(screen[c, 1] - screen[a, 1]) / SUBPIXELS
-        bu, bv = uv_texels[b, 0] - uv_texels[a, 0], uv_texels[b, 1] - uv_texels[a, 1]
-        cu, cv = uv_texels[c, 0] - uv_texels[a, 0], uv_texels[c, 1] - uv_texels[a, 1]
-        inverse_area = np.float32(1) / (bx * cy - by * cx)
-        u_dx, u_dy = (bu * cy - cu * by) * inverse_area, (cu * bx - bu * cx) * inverse_area
-        v_dx, v_dy = (bv * cy - cv * by) * inverse_area, (cv * bx - bv * cx) * inverse_area
-        half_squares = np.float32(0.5) * (u_dx * u_dx + u_dy * u_dy + v_dx * v_dx + v_dy * v_dy)
-        determinant = u_dx * v_dy - u_dy * v_dx
-        longest_squared = half_squares + math.sqrt(max(half_squares * half_squares - determinant * determinant, np.float32(0)))
-        octave = np.float32(0.5) * math.log2(max(longest_squared, np.float32(1e-20))) + np.float32(_MIP_BIAS_OCTAVES)
-        level[face] = np.int32(min(max(octave * LEVELS_PER_OCTAVE + np.float32(0.5), np.float32(0)), np.float32(highest)))
+        a, b, c = np.uint64(tri[face, 0]), np.uint64(tri[face, 1]), np.uint64(tri[face, 2])
+        bx, by = np.float32(screen[b, 0] - screen[a, 0]), np.float32(screen[b, 1] - screen[a, 1])
+        cx, cy = np.float32(screen[c, 0] - screen[a, 0]), np.float32(screen[c, 1] - screen[a, 1])
+        pixel_area = abs(bx * cy - by * cx) / np.float32(SUBPIXELS * SUBPIXELS)
+        octaves = np.float32(0.5) * _log2(texel_area[face] / max(pixel_area, np.float32(1e-6))) + np.float32(_BIAS_OCTAVES)
+        level[face] = np.int32(min(max(octaves * LEVELS_PER_OCTAVE + np.float32(0.5), np.float32(0)), np.float32(highest)))
 
 
 @inlined
@@ -116,7 +111,7 @@ def _across(packed, a, b, c, a_weight, b_weight, c_weight, entry):
 
 @kernel
 def shade_rows(
-    face_id, packed, tri, part, level, previous_facing,
+    depth_and_face, packed, tri, part, level, previous_facing,
     texels, level_offset, level_size, is_layer, worker, workers, color, mask, motion,
 ):  # fmt: skip
     """Color, part and motion of every pixel in the rows that belong to `worker`.
@@ -124,8 +119,8 @@ def shade_rows(
     Along a run of pixels of one triangle, attribute / w and 1 / w are linear; their quotient is the perspective-correct attribute.
 
     Args:
-        face_id: [H, W] int32, of `coverage.rasterize_rows`, -1 where nothing is drawn.
-        packed: [V, 8] float32, of `pack_vertices`. tri: [F, 3] int32. part: [F] uint8. level: [F] int32, of `mip_levels`.
+        depth_and_face: [H, W, 2] int32, of `coverage.depth_and_face`.
+        packed: [V, 8] float32, of `pack_vertices`. tri: [F, 3] int32. part: [F] uint8. level: [F] int32, of `texture_levels`.
         previous_facing: [F] int8, `coverage.orient` of the previous frame.
         texels: [N] uint32, all texture levels, one after the other; level_offset: [L] uint64, where each starts; level_size: [L, 2] int32, width and height.
         is_layer: False for the opaque surface, whose alpha is taken as 1 and which fills empty pixels; True for a translucent layer over
@@ -134,19 +129,20 @@ def shade_rows(
         mask: [H, W] uint8 and motion: [H, W, 2] float32, written; 0 and NaN where nothing is drawn.
             Motion is NaN as well where the previous frame has the point off the picture or turned away.
     """
-    height, width = face_id.shape
+    height, width = color.shape
     one, subpixels, half = np.float32(1), np.float32(SUBPIXELS), np.float32(0.5)
     texture_width, texture_height = np.float32(level_size[0, 0]), np.float32(level_size[0, 1])
     nothing, width_px, height_px = np.float32(np.nan), np.float32(width), np.float32(height)
-    faces, colors, parts, motions = face_id.reshape(-1), color.reshape(-1), mask.reshape(-1), motion.reshape(-1)
+    faces, colors, parts, motions = depth_and_face.reshape(-1), color.reshape(-1), mask.reshape(-1), motion.reshape(-1)
     for row in range(height):
         if (row // BAND_ROWS) % workers != worker:
             continue
         center_y = np.float32(row * SUBPIXELS + SUBPIXELS // 2)
         pixel = np.uint64(row * width)
         row_start, row_end = pixel, pixel + np.uint64(width)
+        cell = pixel + pixel
         while pixel < row_end:
-            face = faces[pixel]
+            face = faces[cell]
             if face < 0:
                 colors[pixel] = 0
                 if not is_layer:
@@ -154,6 +150,7 @@ def shade_rows(
                     motions[pixel + pixel] = nothing
                     motions[pixel + pixel + np.uint64(1)] = nothing
                 pixel += np.uint64(1)
+                cell += np.uint64(2)
                 continue
             a, b, c = np.uint64(tri[face, 0]), np.uint64(tri[face, 1]), np.uint64(tri[face, 2])
             column = np.float32(np.int64(pixel - row_start))
@@ -198,7 +195,8 @@ def shade_rows(
                     motions[pixel + pixel] = motion_x
                     motions[pixel + pixel + np.uint64(1)] = motion_y
                 pixel += np.uint64(1)
-                if pixel == row_end or faces[pixel] != face:
+                cell += np.uint64(2)
+                if pixel == row_end or faces[cell] != face:
                     break
                 column += one
                 w += w_step

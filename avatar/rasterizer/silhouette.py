@@ -12,6 +12,7 @@ import numpy as np
 from avatar.jit import inlined, kernel
 
 SUBPIXELS = 256
+DEPTH_STEPS = 2.0**30
 
 
 def edge_neighbors(tri: np.ndarray, same_point: np.ndarray | None = None) -> np.ndarray:
@@ -45,12 +46,12 @@ def same_points(positions: np.ndarray) -> np.ndarray:
 
 
 @inlined
-def _pair_is_open(edge_z, inside, outside, depth, depth_tolerance):
+def _pair_is_open(edge_depth, inside_depth, outside_depth, tolerance):
     """Whether the surface whose edge this is shows at the inner pixel and something behind it at the outer one.
 
     The inner pixel center lies up to a pixel inside the rim, where a curved surface is nearer than at the rim itself.
     """
-    return depth[outside] > edge_z and depth[inside] > edge_z - depth_tolerance and depth[inside] < depth[outside]
+    return outside_depth > edge_depth and inside_depth > edge_depth - tolerance and inside_depth < outside_depth
 
 
 @kernel
@@ -68,15 +69,15 @@ def blend_weights(
         first_face, last_face: range of faces to look at.
         both_sides: whether triangles of negative area are drawn.
         depth_tolerance: z/w by which the surface may come nearer between its rim and the next pixel center.
-        depth: [H, W] float32.
-        pairs: [N, 2] int32, written: flat index of the taking pixel, and of the one it takes from.
+        depth: [H, W, 2] int32, depth in the second channel, of `coverage.depth_and_face`.
+        pairs: [N, 2] int32, written: flat index in the picture of the taking pixel, and of the one it takes from.
         weights: [N] float32, written: share in [0, 1/2].
 
     Returns:
         Number of entries written; edges beyond N are left out.
     """
-    height, width = depth.shape
-    flat_depth = depth.reshape(-1)
+    height, width = depth.shape[:2]
+    tolerance = depth_tolerance * DEPTH_STEPS
     count = 0
     for face in range(first_face, last_face):
         if facing[face] == 0 or (facing[face] < 0 and not both_sides):
@@ -110,12 +111,15 @@ def blend_weights(
                 low = int(math.floor(t))
                 if low < 0 or low + 1 >= t_size:
                     continue
-                low_index = s * width + low if steep else low * width + s
-                high_index = low_index + (1 if steep else width)
-                inside, outside = (low_index, high_index) if inner_is_low else (high_index, low_index)
-                edge_z = az + z_slope * (s - a_s)
-                if not _pair_is_open(edge_z, inside, outside, flat_depth, depth_tolerance) or count == weights.shape[0]:
+                low_row, low_column = (s, low) if steep else (low, s)
+                high_row, high_column = (s, low + 1) if steep else (low + 1, s)
+                low_depth, high_depth = depth[low_row, low_column, 1], depth[high_row, high_column, 1]
+                edge_depth = (az + z_slope * (s - a_s) + 1) * DEPTH_STEPS
+                inside_depth, outside_depth = (low_depth, high_depth) if inner_is_low else (high_depth, low_depth)
+                if not _pair_is_open(edge_depth, inside_depth, outside_depth, tolerance) or count == weights.shape[0]:
                     continue
+                low_index, high_index = low_row * width + low_column, high_row * width + high_column
+                inside, outside = (low_index, high_index) if inner_is_low else (high_index, low_index)
                 distance = t - low if inner_is_low else low + 1 - t
                 if distance > 0.5:
                     pairs[count, 0], pairs[count, 1] = outside, inside
