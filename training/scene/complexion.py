@@ -97,6 +97,7 @@ def paint_complexion(look: Complexion, masks: Masks) -> tuple[np.ndarray, np.nda
     colour = blend(colour, np.clip(masks.freckles * look.freckles, 0, 1), look.spots)
     colour = blend(colour, 0.75 * masks.moles, look.spots)
     colour = blend(colour, masks.brow, (0.22, 0.14, 0.10))
+    colour = blend(colour, 0.85 * masks.lash_line, (0.055, 0.032, 0.026))
 
     furrows = field(random, 0.0009, stretch=5.0) + 0.5 * field(random, 0.0005, stretch=6.0)
     lips = np.array(look.lip, np.float32) * (1 + 0.07 * furrows + 0.06 * mottle)[..., None]
@@ -105,7 +106,7 @@ def paint_complexion(look: Complexion, masks: Masks) -> tuple[np.ndarray, np.nda
 
     roughness = 0.47 - 0.10 * masks.oil + 0.035 * grain + 0.05 * fine
     roughness = roughness + masks.lip * (0.30 + 0.04 * furrows - roughness)
-    skin_relief = 0.16 * fine + 0.24 * grain + 0.45 * mottle - 0.85 * pores
+    skin_relief = 0.16 * fine + 0.20 * grain + 0.22 * mottle - 0.85 * pores
     relief = 0.5 + 0.1 * (skin_relief + masks.lip * (1.3 * furrows - skin_relief))
     first = np.concatenate([np.clip(colour, 0.01, 0.95), np.clip(roughness, 0.15, 0.8)[..., None]], -1)
     second = np.stack([relief, masks.lip, masks.oil, np.zeros_like(relief)], -1)

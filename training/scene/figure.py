@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from avatar.head import Head, Joint, Part
 from training.scene import organs
-from training.scene.brows import BrowLook, LashLook, brow_hairs, lash_hairs
+from training.scene.brows import BrowLook, LashLook, brow_hairs, lash_hairs, lid_edge
 from training.scene.complexion import Complexion, paint_complexion
 from training.scene.geometry import PartMesh, Welded, rigid_motion, to_blender_matrix, unit, vertex_normals
 from training.scene.garment import KnitLook, knit_material
@@ -39,6 +39,12 @@ class Look:
 def landmarks_of(head: Head, vertices: np.ndarray) -> np.ndarray:
     """iBUG-68 points [68, 3] on `vertices` [V, 3]."""
     return np.einsum("lcx,lc->lx", vertices[head.faces[head.landmark_faces]], head.landmark_barycentric)
+
+
+def upper_lids(landmarks: np.ndarray, joints: np.ndarray, skin: np.ndarray) -> list[np.ndarray]:
+    """Edges [24, 3] of both upper lids, on the skin vertices `skin` [N, 3]."""
+    left, right = joints[Joint.LEFT_EYE], joints[Joint.RIGHT_EYE]
+    return [lid_edge(landmarks[[42, 45]], left, True, skin), lid_edge(landmarks[[39, 36]], right, True, skin)]
 
 
 def hair_material(name: str, melanin: float, redness: float, roughness: float = 0.32) -> bpy.types.Material:
@@ -103,7 +109,8 @@ class Figure:
 
     def _add_skin(self, scalp_file: str | Path) -> None:
         plate = Plate.around(self.landmarks)
-        masks = paint_masks(self.landmarks, plate, self.look.seed)
+        lids = upper_lids(self.landmarks, self.joints, self.rest[np.unique(self._faces(Part.SKIN))])
+        masks = paint_masks(self.landmarks, lids, plate, self.look.seed)
         mesh = self._mesh("skin", Part.SKIN)
         with np.load(scalp_file) as scalp:
             distance, near = cKDTree(scalp["vertices"]).query(self.rest[mesh.welded.source])
@@ -126,7 +133,7 @@ class Figure:
         ):
             mesh = self._mesh(name, part)
             place = self.rest[mesh.welded.source]
-            reach = (0.012, 0.034) if part == Part.MOUTH else (0.018, 0.05)
+            reach = (0.015, 0.065) if part == Part.MOUTH else (0.025, 0.07)
             mesh.attribute("depth", smoothstep(lips[2] - place[:, 2], *reach))
             mesh.attribute("gum", np.zeros(len(place)))
             mesh.mesh.materials.append(material())
@@ -137,7 +144,7 @@ class Figure:
         welded = self.meshes["skin"].welded
         normals[welded.source] = vertex_normals(self.rest[welded.source], welded.faces)
         brows = brow_hairs(self.look.brows, self.landmarks, self.rest, welded.source[welded.faces], normals, self.look.seed)
-        self._grow("brows", brows, hair_material("brows", 0.74, 0.5, 0.5))
+        self._grow("brows", brows, hair_material("brows", 0.80, 0.25, 0.5))
         eyes = self.joints[[Joint.LEFT_EYE, Joint.RIGHT_EYE]]
         lashes = lash_hairs(self.look.lashes, self.landmarks, eyes, self.rest, faces, self.look.seed)
         self._grow("lashes", lashes, hair_material("lashes", 0.97, 0.2, 0.5))

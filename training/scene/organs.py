@@ -80,7 +80,7 @@ def wet_material(name: str, colour: Socket | Colour, graph: Graph | None = None,
 def tooth_material() -> bpy.types.Material:
     """Enamel, yellower towards the gum; the mesh carries `gum`: 0 on the tooth, 1 on the gum, and `depth` into the mouth."""
     graph = Graph("teeth")
-    enamel = graph.mix(graph.ramp(graph.attribute("gum"), 0.0, 0.9), (0.66, 0.60, 0.50, 1), (0.58, 0.49, 0.36, 1))
+    enamel = graph.mix(graph.ramp(graph.attribute("gum"), 0.0, 0.9), (0.78, 0.72, 0.62, 1), (0.68, 0.58, 0.44, 1))
     colour = graph.mix(graph.ramp(graph.attribute("gum"), 0.90, 0.99), enamel, (0.42, 0.14, 0.125, 1))
     colour = graph.mix(graph.attribute("depth"), colour, (0.10, 0.05, 0.04, 1))
     return wet_material("teeth", colour, graph, scatter_m=0.0012, bump=0.00003)
@@ -89,12 +89,12 @@ def tooth_material() -> bpy.types.Material:
 def tongue_material() -> bpy.types.Material:
     graph = Graph("tongue")
     rest = graph.attribute("rest", vector=True)
-    colour = graph.mix(graph.ramp(graph.noise(rest, 500.0, 3.0), 0.3, 0.7), (0.40, 0.135, 0.125, 1), (0.50, 0.20, 0.185, 1))
+    colour = graph.mix(graph.ramp(graph.noise(rest, 500.0, 3.0), 0.3, 0.7), (0.50, 0.18, 0.165, 1), (0.60, 0.26, 0.24, 1))
     return wet_material("tongue", colour, graph, bump=0.00035)
 
 
 def mouth_material() -> bpy.types.Material:
     """The lips' inner side fades into a dark throat; the mesh carries `depth`: 0 at the lips, 1 in the throat."""
     graph = Graph("mouth")
-    colour = graph.mix(graph.attribute("depth"), (0.36, 0.125, 0.11, 1), (0.022, 0.006, 0.005, 1))
+    colour = graph.mix(graph.attribute("depth"), (0.48, 0.19, 0.17, 1), (0.16, 0.045, 0.04, 1))
     return wet_material("mouth", colour, graph)

@@ -82,6 +82,7 @@ class Masks:
         freckles: many faint spots.
         moles: a few dark ones.
         brow: skin under the eyebrows, which is never as bright as the rest.
+        lash_line: the upper lid's edge, darkened by the lashes' roots.
     """
 
     lip: np.ndarray
@@ -92,6 +93,7 @@ class Masks:
     freckles: np.ndarray
     moles: np.ndarray
     brow: np.ndarray
+    lash_line: np.ndarray
 
 
 def spots(plate: Plate, places: np.ndarray, strength: np.ndarray, radius_m: float) -> np.ndarray:
@@ -109,11 +111,12 @@ def brow_line(landmarks: np.ndarray, side: int) -> np.ndarray:
     return landmarks[21:16:-1] if side == 0 else landmarks[22:27]
 
 
-def paint_masks(landmarks: np.ndarray, plate: Plate, seed: int) -> Masks:
+def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plate, seed: int) -> Masks:
     """Draws the masks of a face.
 
     Args:
         landmarks: [68, 3] iBUG points at rest, metres.
+        upper_lids: the edges [N, 3] of both upper lids.
         plate: the plane.
         seed: of freckles and moles.
     """
@@ -151,7 +154,12 @@ def paint_masks(landmarks: np.ndarray, plate: Plate, seed: int) -> Masks:
     freckled = np.stack([random.normal(0, 0.034, count), random.normal(0.006, 0.016, count)], 1) + flat[30]
     freckles = spots(plate, freckled, random.uniform(0.1, 1.0, count), 0.0006)
     moles = spots(plate, flat[[48, 35, 45]] + ((-0.016, 0.013), (0.026, -0.006), (0.020, -0.02)), np.array([0.9, 0.6, 0.7]), 0.0007)
-    masks = (lip, lip_depth, blush, shade, oil, freckles, moles, brow)
+    lash_line = np.zeros((PLATE_SIZE_PX, PLATE_SIZE_PX), np.float32)
+    for edge in upper_lids:
+        pixels = (edge[:, :2] - (plate.left_m, plate.bottom_m)) / PLATE_SPAN_M * PLATE_SIZE_PX - 0.5
+        cv2.polylines(lash_line, [np.round(pixels * 16).astype(np.int32)], False, 1.0, 4, cv2.LINE_AA, 4)
+    lash_line = cv2.GaussianBlur(lash_line, (0, 0), 2.2)
+    masks = (lip, lip_depth, blush, shade, oil, freckles, moles, brow, lash_line)
     return Masks(*(np.clip(mask, 0, 1).astype(np.float32) for mask in masks))
 
 

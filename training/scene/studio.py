@@ -48,7 +48,7 @@ class SoftBox:
 PORTRAIT = (
     SoftBox((-0.68, 0.46, 0.80), (0.50, 0.65), 14.5, (1.0, 0.94, 0.87)),
     SoftBox((1.00, 0.00, 0.70), (0.9, 1.1), 3.4, (0.88, 0.94, 1.0)),
-    SoftBox((0.75, 0.45, -0.70), (0.35, 0.9), 11.0, (1.0, 0.95, 0.90)),
+    SoftBox((0.75, 0.45, -0.70), (0.35, 0.9), 8.0, (1.0, 0.95, 0.90)),
     SoftBox((-0.85, 0.35, -0.65), (0.30, 0.9), 6.0, (0.88, 0.94, 1.0)),
 )
 """Key from the subject's right and above, broad fill from the left, two rims from behind."""
@@ -101,7 +101,7 @@ def configure_cycles(samples: int, threads: int) -> None:
     cycles.device, cycles.samples, cycles.use_adaptive_sampling = "CPU", samples, False
     cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
     cycles.denoising_input_passes, cycles.denoising_prefilter = "RGB_ALBEDO_NORMAL", "FAST"
-    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 6, 2, 3
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 6, 3, 3
     cycles.transmission_bounces, cycles.transparent_max_bounces, cycles.volume_bounces = 4, 8, 0
     cycles.sample_clamp_indirect, cycles.sample_clamp_direct = 3.0, 0.0
     cycles.caustics_reflective = cycles.caustics_refractive = False
