@@ -51,7 +51,8 @@ def unrolled_skin(skin: Surface) -> Surface:
     z = cut.position[:, 2]
     density = BEHIND_DENSITY + (1 - BEHIND_DENSITY) * np.clip((z - 0.0) / 0.06, 0, 1)
     aspect = np.array([PLACES_PX["skin"][2] / PLACES_PX["skin"][3], 1.0])
-    return replace(cut, uv=flattened(cut.position, cut.faces, rim, uv * aspect, density) / aspect)
+    flat = flattened(cut.position, cut.faces, rim, uv * aspect, density) / aspect
+    return replace(cut, uv=flat * [-1, 1] + [1, 0])
 
 
 def unrolled_mouth(mouth: Surface) -> Surface:

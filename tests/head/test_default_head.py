@@ -1,0 +1,127 @@
+"""The head that ships: anatomy that must hold whatever the face looks like."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from avatar.blendshapes import INDEX
+from avatar.head import Head, Joint, Part
+from scipy.ndimage import label
+
+from tests.head.rays import front_depth
+
+HEAD_FILE = Path(__file__).parents[2] / "avatars" / "default" / "head.npz"
+MM = 1e-3
+
+
+@pytest.fixture(scope="module")
+def head():
+    return Head.load(HEAD_FILE)
+
+
+def posed(head, pose=np.zeros(6), **coefficients):
+    """Vertices at the named coefficients; `eyeBlink=1` sets both sides."""
+    blendshapes = np.zeros(52)
+    for name, value in coefficients.items():
+        sides = [name] if name in INDEX else [f"{name}Left", f"{name}Right"]
+        blendshapes[[INDEX[side] for side in sides]] = value
+    return head.pose(blendshapes, pose)
+
+
+def vertices_of(head, part):
+    return np.unique(head.faces[head.part == part])
+
+
+def test_sizes_fit_a_real_time_budget(head):
+    assert 12_000 <= len(head.template) <= 24_000
+    assert 24_000 <= len(head.faces) <= 42_000
+    assert HEAD_FILE.stat().st_size < 4e6
+
+
+def test_it_is_an_adult_in_meters_that_looks_along_z(head):
+    left, right = head.joints()[Joint.LEFT_EYE], head.joints()[Joint.RIGHT_EYE]
+    assert left[0] > 0 > right[0]
+    assert 0.058 < left[0] - right[0] < 0.068
+    nose, chin = head.landmarks(head.template)[[30, 8]]
+    assert nose[2] > left[2]
+    assert 0.09 < left[1] - chin[1] < 0.13
+
+
+def test_weights_and_regressor_are_affine(head):
+    np.testing.assert_allclose(head.skinning_weights.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(head.joint_regressor.sum(1), 1, atol=1e-4)
+    assert head.skinning_weights.min() >= 0
+
+
+def test_every_part_is_there_and_texture_coordinates_are_inside(head):
+    assert set(head.part) == set(Part) - {Part.BACKGROUND}
+    assert 0 <= head.uv.min() and head.uv.max() <= 1
+
+
+def test_texture_triangles_do_not_fold(head):
+    a, b, c = head.uv[head.faces[np.isin(head.part, (Part.SKIN, Part.EYES))]].transpose(1, 0, 2)
+    area = np.cross(b - a, c - a)
+    assert min((area > 0).mean(), (area < 0).mean()) == 0
+
+
+def test_shoulders_stay_when_the_head_turns(head):
+    turned = posed(head, np.array([0.1, 0.4, 0.1, 0, 0, 0]))
+    garment = vertices_of(head, Part.CLOTHES)
+    low = garment[head.template[garment, 1] < -0.16]
+    assert np.abs(turned[low] - head.template[low]).max() < 2 * MM
+
+
+def test_hair_and_upper_face_turn_as_one(head):
+    turned = posed(head, np.array([0, 0.4, 0, 0, 0, 0]))
+    rigid = np.flatnonzero(head.template[:, 1] > 0.03)
+    before, after = head.template[rigid], turned[rigid]
+    spread_before = np.linalg.norm(before - before.mean(0), axis=1)
+    spread_after = np.linalg.norm(after - after.mean(0), axis=1)
+    np.testing.assert_allclose(spread_after, spread_before, atol=0.3 * MM)
+
+
+def test_lower_teeth_follow_the_jaw_and_upper_teeth_do_not(head):
+    teeth = vertices_of(head, Part.TEETH)
+    moved = np.linalg.norm(posed(head, jawOpen=1)[teeth] - head.template[teeth], axis=1)
+    upper = head.skinning_weights[teeth, Joint.NECK] > 0.5
+    assert moved[upper].max() < 0.01 * MM
+    assert moved[~upper].min() > 5 * MM
+
+
+def test_tongue_follows_the_jaw(head):
+    tongue = vertices_of(head, Part.TONGUE)
+    tip = tongue[np.argmax(head.template[tongue, 2])]
+    assert (posed(head, jawOpen=1)[tip] - head.template[tip])[1] < -10 * MM
+
+
+@pytest.mark.parametrize("coefficients", [{}, {"jawOpen": 1, "mouthClose": 1}, {"jawOpen": 0.3, "mouthClose": 0.3}])
+def test_lips_touch(head, coefficients):
+    landmarks = head.landmarks(posed(head, **coefficients))
+    gaps = landmarks[[61, 62, 63], 1] - landmarks[[67, 66, 65], 1]
+    assert np.abs(gaps).max() < 1.5 * MM
+
+
+def test_the_jaw_opens_the_lips(head):
+    landmarks = head.landmarks(posed(head, jawOpen=1))
+    assert landmarks[62, 1] - landmarks[66, 1] > 20 * MM
+
+
+@pytest.mark.parametrize("blink", [0.0, 0.25, 0.5, 0.75, 1.0])
+def test_eyeballs_stay_behind_the_lids(head, blink):
+    """Rays from the front: where a lid covers the eyeball at rest of the blink, the lid is the nearer one."""
+    vertices = posed(head, eyeBlink=blink)
+    skin = front_depth(vertices, head.faces[head.part == Part.SKIN], *eye_window(head))
+    eyes = front_depth(vertices, head.faces[head.part == Part.EYES], *eye_window(head))
+    seen = np.isfinite(eyes) & (eyes > np.where(np.isfinite(skin), skin, -np.inf))
+    assert holes(seen) == (0 if blink == 1 else 1)
+
+
+def eye_window(head):
+    center = head.joints()[Joint.LEFT_EYE]
+    return (center[0] - 0.02, center[0] + 0.02), (center[1] - 0.02, center[1] + 0.02)
+
+
+def holes(seen):
+    """Number of connected regions larger than a few samples."""
+    regions, count = label(seen)
+    return sum((regions == k).sum() > 8 for k in range(1, count + 1))
