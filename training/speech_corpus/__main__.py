@@ -85,7 +85,7 @@ SOURCES = {
     "piper": Source(piper_sentences, 0.55, 240.0),
     "espeak": Source(espeak_sentences, 0.45, 0.0),
     "espeak-unseen": Source(lambda seed: espeak_sentences(seed, HELD_OUT_VARIANTS), 0.0, 240.0),
-    "kokoro": Source(kokoro_sentences, 0.0, 240.0),
+    "kokoro": Source(kokoro_sentences, 0.0, 150.0),
 }
 
 SHARD_S = 600.0

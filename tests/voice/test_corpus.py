@@ -1,0 +1,82 @@
+"""From engines' symbols to phones, and shards."""
+
+import ctypes.util
+
+import numpy as np
+import pytest
+
+from training.speech_corpus import Phone, Utterance, read_shard, text, write_shard
+from training.speech_corpus.piper_voice import blanks_to_neighbours, phones_from_symbols
+from training.speech_corpus.store import conform
+
+
+def test_shards_give_back_what_they_got(tmp_path):
+    rng = np.random.default_rng(0)
+    utterances = [
+        Utterance(
+            rng.uniform(-1, 1, count).astype(np.float32),
+            (Phone("", 0.0, 0.01), Phone("ɑː", 0.01, count / 16_000, 2)),
+            f"text {count}",
+            "engine:voice",
+        )
+        for count in (1600, 3200)
+    ]
+    write_shard(tmp_path / "shard.npz", utterances)
+    for got, expected in zip(read_shard(tmp_path / "shard.npz"), utterances, strict=True):
+        assert np.abs(got.audio - expected.audio).max() < 1e-4
+        assert (got.phones, got.text, got.voice) == (expected.phones, expected.text, expected.voice)
+
+
+def test_conform_scales_time_with_pitch_and_fills_gaps():
+    rate_hz = 22_050
+    audio = np.sin(2 * np.pi * 200 * np.arange(rate_hz) / rate_hz) * 0.3
+    conformed, phones = conform(audio, rate_hz, [Phone("", 0.1, 0.2), Phone("ɑ", 0.2, 0.9), Phone("", 0.9, 1.0)], speed=1.25)
+    assert len(conformed) == pytest.approx(16_000 / 1.25, abs=2)
+    assert phones[0].start_s == 0.0
+    assert phones[-1].end_s == len(conformed) / 16_000
+    assert all(a.end_s == b.start_s for a, b in zip(phones, phones[1:]))
+    assert phones[1].start_s == pytest.approx(0.16)
+    sounding = conformed[int(0.2 * 16_000) : int(0.6 * 16_000)]
+    assert np.sqrt(np.mean(sounding**2)) == pytest.approx(0.1, rel=0.02)
+    strongest_hz = np.argmax(np.abs(np.fft.rfft(sounding))) * 16_000 / len(sounding)
+    assert strongest_hz == pytest.approx(250, abs=3)
+
+
+def test_blanks_keep_the_total_and_go_to_the_next_symbol():
+    shared = blanks_to_neighbours(["^", "_", "h", "_", "ə", "_", "$"], np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]))
+    assert shared == [("^", 1.0), ("h", 6.0), ("ə", 24.0), ("$", 96.0)]
+
+
+def test_stress_and_length_belong_to_the_vowel_and_quiet_commas_are_pauses():
+    rate_hz = 1000
+    audio = np.ones(1000)
+    audio[600:800] = 0.0
+    symbols = [("b", 0.1), ("ˈ", 0.1), ("ɑ", 0.2), ("ː", 0.2), (",", 0.2), ("b", 0.1), (" ", 0.1)]
+    phones = phones_from_symbols(symbols, audio, rate_hz)
+    assert [(p.ipa, p.stress) for p in phones] == [("b", 0), ("ɑː", 2), ("", 0), ("b", 0)]
+    assert phones[1].start_s == pytest.approx(0.1)
+    assert phones[1].end_s == pytest.approx(0.6)
+
+
+def test_text_is_reproducible_and_training_text_differs_from_held_out_text():
+    from itertools import islice
+
+    def first(seed):
+        return list(islice(text.english(seed), 30))
+
+    assert first(1) == first(1)
+    assert not set(first(1)) & set(first(900_001))
+    assert not any("{" in sentence for sentence in first(2))
+
+
+@pytest.mark.skipif(ctypes.util.find_library("espeak-ng") is None, reason="needs Debian's libespeak-ng1")
+def test_espeak_gives_phones_that_cover_the_sound():
+    from training.speech_corpus import espeak_voice
+
+    utterance = espeak_voice.speak("My mother bumped the van.", "en-us+f2")
+    spoken = [phone.ipa for phone in utterance.phones if phone.ipa]
+    assert spoken[0] == "m"
+    assert {"b", "v", "æ"} <= set(spoken)
+    assert utterance.phones[-1].end_s == pytest.approx(utterance.duration_s)
+    with pytest.raises(ValueError, match="no voice"):
+        espeak_voice.speak("Hello", "nobody")
