@@ -5,20 +5,21 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from avatar.blendshapes import ARKIT
 from avatar.head import Joint, Part
 from training.head.source import data_folder
-from training.head.surface import Surface, clipped, relaxed, vertex_normals
+from training.head.surface import Surface, boundary_loops, clipped, relaxed, vertex_normals
 
 CENTER = np.array([0.0, 0.055, 0.005])
 """Middle of the skull, m: hairline azimuths and the hair's texture are taken about it."""
 
 HAIRLINE = np.array(
     [
-        (0, 0.104), (15, 0.106), (30, 0.104), (42, 0.096), (52, 0.080), (60, 0.060), (66, 0.044), (70, 0.028), (74, 0.012),
-        (77, 0.012), (80, 0.036), (90, 0.042), (100, 0.038), (106, 0.012), (112, -0.012), (125, -0.030), (150, -0.046),
-        (180, -0.050),
+        (0, 0.099), (12, 0.101), (24, 0.099), (34, 0.092), (43, 0.079), (50, 0.066), (55, 0.056), (60, 0.048), (66, 0.039),
+        (73, 0.030), (77, 0.026), (81, 0.036), (90, 0.042), (100, 0.038), (106, 0.012), (112, -0.012), (125, -0.030),
+        (150, -0.046), (180, -0.050),
     ]
 )  # fmt: skip
 """Height in m of the hairline over the azimuth in degrees from the front."""
@@ -29,11 +30,11 @@ EDGE_M = 0.006
 HIDDEN_M = 0.022
 """Scalp further inside the hairline than this is not drawn."""
 
-VOLUME_M = 0.013
+VOLUME_M = 0.016
 LIFT_M = 0.0008
 """Distance of the shell's rim from the skin."""
 
-RISE_M = 0.009
+RISE_M = 0.008
 """The shell reaches two thirds of its thickness this far inside the hairline."""
 
 PARTING_X_M = 0.024
@@ -82,7 +83,9 @@ def grow(skin: Surface) -> tuple[Surface, Scalp]:
     ear = ears(skin)
     covered = skin.kept(~ear[skin.faces].any(1) & (hairline_field(skin.position)[skin.faces].max(1) > -2 * EDGE_M))
     shell = clipped(covered, hairline_field(covered.position) + EDGE_M)
-    inside = relaxed(shell.faces, hairline_field(shell.position), 6)
+    rim = shell.position[np.concatenate(boundary_loops(shell.faces))]
+    from_rim = cKDTree(rim).query(shell.position)[0] - EDGE_M
+    inside = relaxed(shell.faces, np.minimum(hairline_field(shell.position), from_rim), 6)
     normal = relaxed(shell.faces, vertex_normals(shell.position, shell.faces), 8)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     thickness = LIFT_M + VOLUME_M * (1 - np.exp(-np.clip(inside, 0, None) / RISE_M)) * _parting(shell.position)
@@ -98,7 +101,7 @@ def _parting(position: NDArray) -> NDArray[np.float64]:
     along = np.clip((position[:, 2] - PARTING_END_Z_M) / 0.02, 0, 1)
     top = np.clip((position[:, 1] - 0.08) / 0.02, 0, 1)
     groove = np.exp(-(((position[:, 0] - PARTING_X_M) / PARTING_WIDTH_M) ** 2))
-    return 1 - 0.6 * groove * along * top
+    return 1 - 0.35 * groove * along * top
 
 
 def _azimuthal(position: NDArray) -> NDArray[np.float64]:

@@ -18,8 +18,8 @@ FALLOFF_M = 0.007
 LIP_DEPTH_M = 0.009
 """Contact is sought this far behind the front of the lips."""
 
-SWEEPS = 4
-STATIONS = np.linspace(-0.97, 0.97, 41)
+SWEEPS = 6
+STATIONS = np.linspace(-0.985, 0.985, 61)
 """Places across the mouth where the gap is measured, in half widths."""
 
 
@@ -70,7 +70,7 @@ def closing(surface: Surface, posed: NDArray[np.float64]) -> NDArray[np.float64]
     rim = posed[[landmark[62], landmark[66]], 1].mean()
     for k, station in enumerate(STATIONS):
         line = rim + (middle[1] - rim) * station**2
-        column = (np.abs(x - station) < 0.06) & (np.abs(y - line) < 0.012)
+        column = (np.abs(x - station) < 0.02) & (np.abs(y - line) < 0.012)
         column &= z > z[column].max() - LIP_DEPTH_M
         lowest, highest = y[column & (above > 0)].min(), y[column & (above <= 0)].max()
         gap[k], contact[k] = lowest - highest, (lowest + highest) / 2
