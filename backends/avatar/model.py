@@ -16,14 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
-from front import call as calls
+from front.call import Call, read
 from front.metrics import Metrics
 from front.reply import Cancelled, Reply
 from front.sessions import Open, Sessions
 from front.stages import BlsStages
 
 from avatar import catalog
-from avatar.errors import AvatarError, CapacityError, SessionNotFoundError
+from avatar.errors import AvatarError, CapacityError
 from avatar.pipeline import FRAMES_IN_FLIGHT, Producer
 from avatar.session import Session
 from avatar.session_config import InStream, SessionConfig
@@ -62,7 +62,7 @@ class TritonPythonModel:
     async def _serve(self, request):
         reply = Reply(request)
         try:
-            await self._answer(calls.read(request), reply)
+            await self._answer(read(request), reply)
             reply.finish()
         except Cancelled as error:
             reply.fail(error)
@@ -73,37 +73,39 @@ class TritonPythonModel:
                 pb_utils.Logger.log_error(traceback.format_exc())
             reply.fail(error)
 
-    async def _answer(self, call: calls.Call, reply: Reply):
-        said = InStream.of(call.parameters) if call.is_start else InStream.from_parameters(call.parameters)
-        entry = self._open(call) if call.is_start else self.sessions.get(call.key)
-        if said.event == "interrupt":
-            # Not in its turn: what is being made is dropped now.
-            entry.session.interrupt()
-            self.metrics.interrupts.increment(1)
-        epoch = entry.session.epoch
-        if call.pcm.size and entry.first_audio_s is None:
-            entry.first_audio_s = time.perf_counter()
-        entry.waiting += 1
+    async def _answer(self, call: Call, reply: Reply):
+        entry = None
         try:
-            async with entry.turn:
-                if not entry.is_open:
-                    raise SessionNotFoundError(f"session {call.key!r} ended before this request's turn; open a new one with sequence_start")
-                entry.session.tell(replace(said, event=None))
-                if entry.session.epoch == epoch:
-                    entry.session.push(call.pcm)
-                if call.is_end:
-                    entry.session.end()
-                await self._send_frames(entry, call.outputs, reply)
+            entry = self._open(call) if call.is_start else self.sessions.get(call.key)
+            said = InStream.of(call.parameters) if call.is_start else InStream.from_parameters(call.parameters)
+            await self._take_turn(entry, call, said, reply)
         except BaseException:
-            self._close(entry)
+            # An error ends its session; the requests that wait for their turn find it so.
+            if entry is not None:
+                self._close(entry)
             raise
-        finally:
-            entry.waiting -= 1
-            self.sessions.seen(entry)
         if call.is_end:
             self._close(entry)
 
-    def _open(self, call: calls.Call) -> Open:
+    async def _take_turn(self, entry: Open, call: Call, said: InStream, reply: Reply):
+        session = entry.session
+        if said.event == "interrupt":
+            # Not in its turn: what is being made and what waits is dropped now.
+            session.interrupt()
+            self.metrics.interrupts.increment(1)
+        epoch = session.epoch
+        if call.pcm.size and entry.first_audio_s is None:
+            entry.first_audio_s = time.perf_counter()
+        async with self.sessions.turn(entry):
+            session.tell(replace(said, event=None))
+            if session.epoch == epoch:
+                session.push(call.pcm)
+            if call.is_end:
+                session.end()
+            if session.epoch == epoch or call.is_end:
+                await self._send_frames(entry, call.outputs, reply)
+
+    def _open(self, call: Call) -> Open:
         config = SessionConfig.from_parameters(call.parameters)
         folder = catalog.folder(config.avatar, self.avatars_dir)
         try:

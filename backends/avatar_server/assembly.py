@@ -40,7 +40,7 @@ def assemble(interpreter: Interpreter, backends_dir: Path, packages: tuple[Path,
     python.mkdir()
     for file in wheel:
         _link_or_copy(file, python / file.name)
-    # The stub appends this folder to its path, so the models import the very packages that the launcher runs with.
+    # The server runs in this folder, so the models import the very packages that the launcher runs with.
     for package in packages:
         (python / package.name).symlink_to(package)
     for backend in backends:

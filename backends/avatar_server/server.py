@@ -93,9 +93,13 @@ class RunningServer:
         self._faults: dict[str, str] = {}
         self._stopping = threading.Event()
         interpreter = probe(config.python)
+        packages = (Path(avatar.__file__).resolve().parent,)
+        backends = assemble(interpreter, config.backends_dir, packages, config.cache_dir)
         self._process = subprocess.Popen(
-            _command(config, interpreter),
+            _command(config, interpreter, backends),
             env=_environment(config, interpreter),
+            # The stubs search their working directory first: they find the packages there, and nothing of the caller's.
+            cwd=backends / "python",
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -244,9 +248,7 @@ class RunningServer:
         return "\n".join(f"  {record.as_text()}" for record in records[-count:])
 
 
-def _command(config: ServerConfig, interpreter: Interpreter) -> list[str]:
-    packages = (Path(avatar.__file__).resolve().parent,)
-    backends = assemble(interpreter, config.backends_dir, packages, config.cache_dir)
+def _command(config: ServerConfig, interpreter: Interpreter, backends: Path) -> list[str]:
     selection = ["--model-control-mode=explicit", *(f"--load-model={name}" for name in config.models)] if config.models else []
     return [
         str(interpreter.triton_dir / "bin" / "tritonserver"),

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from avatar.errors import InvalidAudioError
-
 RESERVED = ("sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers")
 
 
@@ -30,12 +28,8 @@ class Call:
 
 
 def read(request) -> Call:
-    """Raises:
-    InvalidAudioError: AUDIO holds more than one chunk.
-    """
+    """The request's content. Triton has refused whatever is not INT16 [1, N] by now."""
     audio = pb_utils.get_input_tensor_by_name(request, "AUDIO").as_numpy()
-    if audio.ndim != 2 or audio.shape[0] != 1:
-        raise InvalidAudioError(f"AUDIO must have shape [1, samples], got {list(audio.shape)}; send one chunk in a request")
     parameters = json.loads(request.parameters() or "{}")
     return Call(
         key=request.correlation_id(),

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from avatar.errors import CapacityError, SessionNotFoundError
@@ -17,7 +18,7 @@ class Open:
     Attributes:
         key: its sequence id.
         outputs: tensors that its first request asked for.
-        turn: held by the request whose frames are being made; requests get it in the order in which they came.
+        lock: held by the request whose frames are being made; requests get it in the order in which they came.
         waiting: requests that have come and are not answered.
         seen_s: when the latest of them was answered.
         first_audio_s: when the first audio came, None before.
@@ -30,7 +31,7 @@ class Open:
     producer: Producer
     outputs: frozenset[str]
     seen_s: float
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
     first_audio_s: float | None = None
     has_sent: bool = False
@@ -82,8 +83,24 @@ class Sessions:
             )
         return entry
 
-    def seen(self, entry: Open) -> None:
-        entry.seen_s = self._clock()
+    @asynccontextmanager
+    async def turn(self, entry: Open) -> AsyncIterator[None]:
+        """Waits until the requests that came before are answered; held while the answer is made.
+
+        Raises:
+            SessionNotFoundError: the session ended meanwhile.
+        """
+        entry.waiting += 1
+        try:
+            async with entry.lock:
+                if not entry.is_open:
+                    raise SessionNotFoundError(
+                        f"session {entry.key!r} ended before this request's turn; open a new one with sequence_start"
+                    )
+                yield
+        finally:
+            entry.waiting -= 1
+            entry.seen_s = self._clock()
 
     def close(self, entry: Open) -> None:
         entry.is_open = False

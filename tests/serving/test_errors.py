@@ -1,0 +1,100 @@
+"""Every mistake of a client gets an error with a fitting code, ends that session only, and leaves the server up."""
+
+import grpc
+import numpy as np
+import pytest
+
+from tests.serving.stream import Stream
+
+SECOND = np.zeros(16_000, np.int16)
+CODE = grpc.StatusCode
+
+
+def refused(server, **request) -> Stream:
+    """A stream whose only request the model refused; closed by the server with the error's status."""
+    with Stream(server.grpc_address, status=True) as stream:
+        stream.send(**{"pcm": SECOND, "start": True, "end": True, **request})
+        stream.wait_until(lambda: stream.code is not None)
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code", "words"),
+    [
+        ({"colour": "red"}, CODE.INVALID_ARGUMENT, "'colour' is unknown; known are alpha, avatar"),
+        ({"fps": 29}, CODE.INVALID_ARGUMENT, "'fps' must be one of 25, 30, 50, 60, got 29"),
+        ({"fps": "fast"}, CODE.INVALID_ARGUMENT, "'fps' must be int, got 'fast'"),
+        ({"sample_rate": 4000}, CODE.INVALID_ARGUMENT, "'sample_rate' must be 8000 to 48000 Hz, got 4000"),
+        ({"alpha": 2}, CODE.INVALID_ARGUMENT, "'alpha' must be bool"),
+        ({"event": "explode"}, CODE.INVALID_ARGUMENT, "'event' must be one of interrupt"),
+        ({"avatar": "nobody"}, CODE.NOT_FOUND, "avatar 'nobody' is not installed; installed are default"),
+        ({"avatar": "../default"}, CODE.INVALID_ARGUMENT, "'avatar' must be a name"),
+        ({"avatar": ""}, CODE.INVALID_ARGUMENT, "'avatar' must be a name"),
+    ],
+)
+def test_bad_parameters(toy_server, parameters, code, words):
+    stream = refused(toy_server, parameters=parameters)
+    assert (stream.code, words in stream.details) == (code, True), stream.details
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"start": False}, "must specify the START flag on the first request"),
+        ({"dtype": np.float32}, "data-type is 'FP32', but model 'avatar' expects 'INT16'"),
+        ({"shape": [2, 8000]}, "must specify batch-size 1"),
+        ({"shape": [16_000]}, "batch-size must be <= 8"),
+        ({"outputs": ("SMELL",)}, "unexpected inference output 'SMELL'"),
+        ({"model": "oracle"}, "'oracle' is not found"),
+    ],
+)
+def test_requests_that_triton_refuses(toy_server, request_, words):
+    request = {"pcm": SECOND, "start": True, "end": True, "model": "avatar", **request_}
+    with Stream(toy_server.grpc_address, model=request.pop("model")) as stream:
+        stream.send(**request)
+        (response,) = stream.wait(1)
+    assert words in response.error
+
+
+def test_parameter_of_the_first_request_on_a_later_one(toy_server, metrics):
+    with Stream(toy_server.grpc_address, status=True) as stream:
+        stream.send(name="first", start=True)
+        stream.wait(1)
+        stream.send(SECOND, "second", parameters={"fps": 25})
+        stream.wait_until(lambda: stream.code is not None)
+    assert stream.code == CODE.INVALID_ARGUMENT
+    assert "'fps' may only stand on the first request" in stream.details
+    assert metrics("avatar_sessions_active") == 0
+
+
+def test_an_error_ends_its_session_only(toy_server, metrics):
+    with Stream(toy_server.grpc_address) as good, Stream(toy_server.grpc_address) as bad:
+        good.send(SECOND, "good 0", start=True)
+        bad.send(SECOND, "bad 0", start=True)
+        good.wait(1)
+        bad.wait(1)
+        bad.send(SECOND, "bad 1", parameters={"colour": "red"})
+        bad.send(SECOND, "bad 2", end=True)
+        errors = [response.error for response in bad.wait(3) if response.error]
+        assert "'colour'" in errors[0]
+        assert "is not open: it has ended, failed" in errors[1]
+        good.send(SECOND, "good 1", end=True)
+        good.wait(2)
+        assert [int(frame["INDEX"][0]) for frame in good.frames()] == list(range(60))
+    assert metrics("avatar_sessions_active") == 0
+
+
+def test_one_session_too_many_is_refused_at_once(toy_server, metrics):
+    open_ones = [Stream(toy_server.grpc_address) for _ in range(3)]
+    for stream in open_ones:
+        stream.send(start=True)
+        stream.wait(1)
+    stream = refused(toy_server)
+    assert stream.code == CODE.UNAVAILABLE
+    assert "at most 3 sessions at once and all are taken; retry later" in stream.details
+    for stream in open_ones:
+        stream.send(end=True)
+        stream.wait(2)
+        stream.close()
+    assert metrics("avatar_sessions_active") == 0
+    assert refused(toy_server, parameters={"fps": 0}).code == CODE.INVALID_ARGUMENT
