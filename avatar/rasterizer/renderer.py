@@ -13,9 +13,6 @@ from avatar.rasterizer import compose, coverage, shading, silhouette
 from avatar.rasterizer.scene import Scene
 from avatar.rasterizer.workers import Workers
 
-RIM_DEPTH_M = 0.015
-"""How much nearer to the camera a surface may be one pixel inside its rim; more is taken for something else in front."""
-
 _VIEWS_KEPT = 64
 _PAIRS_PER_ROW = 64
 
@@ -82,7 +79,6 @@ class Renderer:
         self._light = np.ones(len(scene.uv_texels), np.float32)
         self._views: OrderedDict[bytes, _View] = OrderedDict()
         self._views_lock = threading.Lock()
-        self._depth_tolerance = RIM_DEPTH_M * scene.depth_per_m
 
     @classmethod
     def load(cls, avatar_dir: str | PathLike, workers: int = 2, size_px: int = FRAME_SIZE) -> "Renderer":
@@ -185,7 +181,7 @@ class Renderer:
                 own = slice(starts[worker], starts[worker] + len(scratch.pairs) // workers)
                 stops[worker] = own.start + silhouette.blend_weights(
                     view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.neighbors, first, last, both_sides,
-                    self._depth_tolerance, coverage.depth_and_face(surface), scratch.pairs[own], scratch.weights[own],
+                    scene.rim_depth, coverage.depth_and_face(surface), scratch.pairs[own], scratch.weights[own],
                 )  # fmt: skip
 
             self._workers.run(weigh)

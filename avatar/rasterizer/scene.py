@@ -18,6 +18,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+RIM_DEPTH_M = 0.03
+"""How much nearer to the camera a surface may be one pixel inside its rim; more is taken for something else in front."""
+
 TEXTURE_FILES = ("texture.png", "texture.webp")
 
 
@@ -104,7 +107,7 @@ class Scene:
         return cls.build(Head.load(folder / "head.npz"), camera, read_texture(textures[0]), size_px)
 
     @property
-    def depth_per_m(self) -> float:
-        """Change of z/w for each metre away from the camera, at the distance of its target."""
+    def rim_depth(self) -> float:
+        """`RIM_DEPTH_M` as a difference of z/w, at the distance of the camera's target."""
         focus_m = np.linalg.norm(np.subtract(self.camera.position, self.camera.target))
-        return float(2 * FAR_M * NEAR_M / ((FAR_M - NEAR_M) * focus_m**2))
+        return float(RIM_DEPTH_M * 2 * FAR_M * NEAR_M / ((FAR_M - NEAR_M) * focus_m**2))

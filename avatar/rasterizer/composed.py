@@ -1,0 +1,97 @@
+"""One picture of the head from the four operations alone: the reference for the fused renderer, and the way onto other backends."""
+
+import numpy as np
+
+from avatar.rasterizer import coverage, shading
+from avatar.rasterizer.backend import CpuBackend, RasterBackend
+from avatar.rasterizer.scene import Scene
+from avatar.rasterizer.silhouette import edge_neighbors
+
+
+def render(
+    scene: Scene, vertices: np.ndarray, previous_vertices: np.ndarray, light: np.ndarray, backend: RasterBackend | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw a posed head.
+
+    Args:
+        scene: what to draw.
+        vertices, previous_vertices: [V, 3] float32, m, in this frame and the one before.
+        light: [V] float32, factor on the texture.
+        backend: the operations to use, by default those of the CPU.
+
+    Returns:
+        raster: [H, W, 4] float32, straight-alpha RGBA in 0..255.
+        mask: [H, W] uint8, values of `avatar.head.Part`.
+        motion: [H, W, 2] float32, pixels; NaN where there is none.
+    """
+    backend = backend or CpuBackend(scene.rim_depth)
+    clip, previous_clip = _clip(scene, vertices), _clip(scene, previous_vertices)
+    screen, facing = _screen(scene, clip)
+    previous_screen, previous_facing = _screen(scene, previous_clip)
+    level = np.zeros(len(scene.tri), np.int32)
+    shading.texture_levels(
+        screen, scene.texel_area, scene.tri, facing, 0, len(scene.tri), scene.atlas.level_count - 1, level
+    )
+    attributes = np.column_stack([scene.uv_texels / scene.atlas.level_size[0], light, previous_screen / coverage.SUBPIXELS])
+
+    surface = _layer(scene, backend, clip, attributes.astype(np.float32), np.flatnonzero(facing[: scene.opaque_count] > 0), level)
+    translucent = scene.opaque_count + np.flatnonzero(facing[scene.opaque_count :] != 0)
+    layer = _layer(scene, backend, clip, attributes.astype(np.float32), translucent, level, behind=surface["depth"])
+    surface["color"][..., 3] = np.where(surface["face"] >= 0, 255, 0)
+    over, under = (backend.antialias(item["color"], item["rast"], clip, item["tri"], item["topology"]) for item in (layer, surface))
+    premultiplied = over + under * (1 - over[..., 3:] / 255)
+    raster = premultiplied.copy()
+    raster[..., :3] *= 255 / np.maximum(premultiplied[..., 3:], 1e-6)
+
+    covers = layer["color"][..., 3] >= 128
+    face = np.where(covers, layer["face"], surface["face"])
+    mask = np.where(face >= 0, scene.part[face], 0).astype(np.uint8)
+    previous = np.where(covers[..., None], layer["previous"], surface["previous"])
+    rows, columns = np.mgrid[: scene.size_px, : scene.size_px] + 0.5
+    seen = np.where(covers, previous_facing[face] != 0, previous_facing[face] > 0) & (face >= 0)
+    seen &= ((previous >= 0) & (previous < scene.size_px)).all(axis=2)
+    motion = np.where(seen[..., None], previous - np.dstack([columns, rows]), np.nan)
+    return np.clip(raster, 0, 255), mask, motion.astype(np.float32)
+
+
+def _clip(scene: Scene, vertices: np.ndarray) -> np.ndarray:
+    clip = np.empty((len(vertices), 4), np.float32)
+    coverage.transform(vertices, scene.matrix, clip)
+    return clip
+
+
+def _screen(scene: Scene, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    screen, depth_and_inverse_w = np.empty((len(clip), 2), np.int32), np.empty((len(clip), 2), np.float32)
+    facing = np.empty(len(scene.tri), np.int8)
+    coverage.project(clip, scene.size_px, scene.size_px, screen, depth_and_inverse_w)
+    coverage.orient(screen, scene.tri, facing)
+    return screen, facing
+
+
+def _layer(scene: Scene, backend: RasterBackend, clip, attributes, faces, level, behind=None) -> dict[str, np.ndarray]:
+    """Color [H, W, 4] premultiplied 0..255, face [H, W], previous [H, W, 2] in pixels, depth [H, W] and rast of the nearest of `faces`.
+
+    Args:
+        attributes: [V, 5]: u, v, light, previous x and y.
+        faces: indices into `scene.tri`.
+        level: [F], level of the atlas for each face.
+        behind: [H, W], z/w of what hides fragments behind it.
+    """
+    tri = scene.tri[faces]
+    rast, _ = backend.rasterize(clip, tri, (scene.size_px, scene.size_px))
+    depth = np.where(rast[..., 3] > 0, rast[..., 2], np.float32(np.inf))
+    if behind is not None:
+        # The antialiasing of the layer sees what is in front of it, but no triangle there.
+        rast = np.where((depth < behind)[..., None], rast, np.float32(0))
+    face = np.append(faces, -1)[rast[..., 3].astype(np.int64) - 1]
+    values, _ = backend.interpolate(attributes, rast, tri)
+    color = np.zeros((*face.shape, 4), np.float32)
+    for index in np.unique(level[face[face >= 0]]):
+        texels = scene.atlas.level(index).astype(np.float32)
+        here = (face >= 0) & (level[face] == index)
+        color[here] = backend.texture(texels, values[..., :2], filter_mode="linear", boundary_mode="clamp")[here]
+    color[..., :3] = np.minimum(color[..., :3] * values[..., 2:3], 255)
+    topology = edge_neighbors(tri, scene.same_point)
+    return {
+        "color": color, "face": face, "previous": values[..., 3:], "depth": depth, "rast": rast, "tri": tri, "topology": topology
+    }  # fmt: skip
