@@ -107,7 +107,7 @@ def paint_complexion(look: Complexion, masks: Masks) -> tuple[np.ndarray, np.nda
     roughness = 0.47 - 0.10 * masks.oil + 0.035 * grain + 0.05 * fine
     roughness = roughness + masks.lip * (0.30 + 0.04 * furrows - roughness)
     skin_relief = 0.16 * fine + 0.20 * grain + 0.22 * mottle - 0.85 * pores
-    relief = 0.5 + 0.1 * (skin_relief + masks.lip * (1.3 * furrows - skin_relief))
+    relief = 0.5 + 0.1 * (skin_relief + masks.lip * (0.6 * furrows + 0.4 * grain - skin_relief))
     first = np.concatenate([np.clip(colour, 0.01, 0.95), np.clip(roughness, 0.15, 0.8)[..., None]], -1)
     second = np.stack([relief, masks.lip, masks.oil, np.zeros_like(relief)], -1)
     return first.astype(np.float32), second.astype(np.float32)

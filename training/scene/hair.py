@@ -29,7 +29,7 @@ class HairLook:
     points: points of a strand.
     """
 
-    count: int = 13000
+    count: int = 15000
     baby_count: int = 1500
     stray_count: int = 120
     radius_m: float = 0.000085
@@ -146,10 +146,10 @@ def grow_hair(look: HairLook, scalp: Scalp, seed: int) -> tuple[Strands, Strands
     random = np.random.default_rng(seed)
     density = scalp.area * smoothstep(scalp.inside_m, -0.001, 0.007)
     groove = np.exp(-(((scalp.root[:, 0] - look.parting_x_m) / 0.0016) ** 2)) * (scalp.root[:, 2] > -0.03)
-    density = density * (1 - 0.92 * groove)
+    density = density * (1 - 0.80 * groove)
     start = random.choice(len(scalp.root), look.count, p=density / density.sum())
-    layer = random.uniform(0.10, 1.0, look.count) ** 0.7
-    mass = clumped(walk(scalp, start, layer, look, random, 0.10), 28, 0.55, random)
+    layer = 0.2 + 0.8 * random.uniform(0, 1, look.count) ** 0.35
+    mass = clumped(walk(scalp, start, layer, look, random, 0.15), 28, 0.55, random)
     mass = mass + random.normal(0, 0.00025, (look.count, 1, 3))
     stray_start = random.choice(len(scalp.root), look.stray_count, p=density / density.sum())
     stray = walk(scalp, stray_start, random.uniform(1.0, 1.25, look.stray_count), look, random, 0.16)

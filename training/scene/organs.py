@@ -63,8 +63,11 @@ def eye_material(look: EyeLook) -> bpy.types.Material:
     return graph.surface(shader)
 
 
-def wet_material(name: str, colour: Socket | Colour, graph: Graph | None = None, scatter_m: float = 0.001, bump: float = 0.00012) -> bpy.types.Material:
-    """Moist tissue or enamel under a film of saliva."""
+def wet_material(name: str, colour: Socket | Colour, graph: Graph | None = None, scatter_m: float = 0.001, bump: float = 0.00012, glow: float = 0.12) -> bpy.types.Material:
+    """Moist tissue or enamel under a film of saliva.
+
+    `glow` stands for the light that tissue passes on over many bounces inside the mouth, which so few paths cannot find.
+    """
     graph = graph or Graph(name)
     rest = graph.attribute("rest", vector=True)
     base = colour if isinstance(colour, bpy.types.NodeSocket) else (*colour, 1)
@@ -72,7 +75,7 @@ def wet_material(name: str, colour: Socket | Colour, graph: Graph | None = None,
     shader = graph.principled(
         "BURLEY", Base_Color=base, Roughness=0.34, Specular_IOR_Level=0.4,
         Subsurface_Weight=0.8, Subsurface_Radius=(scatter_m, scatter_m * 0.6, scatter_m * 0.5), Subsurface_Scale=1.0,
-        Coat_Weight=0.55, Coat_Roughness=0.12, Normal=graph.bump(height),
+        Coat_Weight=0.55, Coat_Roughness=0.12, Emission_Color=base, Emission_Strength=glow, Normal=graph.bump(height),
     )  # fmt: skip
     return graph.surface(shader)
 
@@ -80,10 +83,10 @@ def wet_material(name: str, colour: Socket | Colour, graph: Graph | None = None,
 def tooth_material() -> bpy.types.Material:
     """Enamel, yellower towards the gum; the mesh carries `gum`: 0 on the tooth, 1 on the gum, and `depth` into the mouth."""
     graph = Graph("teeth")
-    enamel = graph.mix(graph.ramp(graph.attribute("gum"), 0.0, 0.9), (0.78, 0.72, 0.62, 1), (0.68, 0.58, 0.44, 1))
+    enamel = graph.mix(graph.ramp(graph.attribute("gum"), 0.0, 0.9), (0.80, 0.72, 0.58, 1), (0.70, 0.58, 0.42, 1))
     colour = graph.mix(graph.ramp(graph.attribute("gum"), 0.90, 0.99), enamel, (0.42, 0.14, 0.125, 1))
     colour = graph.mix(graph.attribute("depth"), colour, (0.10, 0.05, 0.04, 1))
-    return wet_material("teeth", colour, graph, scatter_m=0.0012, bump=0.00003)
+    return wet_material("teeth", colour, graph, scatter_m=0.0012, bump=0.00003, glow=0.05)
 
 
 def tongue_material() -> bpy.types.Material:
