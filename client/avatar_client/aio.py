@@ -165,7 +165,10 @@ class AsyncSession:
             if self._protocol.finished:
                 await self.close()
                 raise StopAsyncIteration
-            frame = await self._take(self._response_timeout_s)
+            try:
+                frame = await self._take(self._response_timeout_s)
+            except SessionClosed:
+                raise StopAsyncIteration from None
             if frame is not None:
                 return frame
 
@@ -183,6 +186,11 @@ class AsyncSession:
             await self._read_to_end(timeout_s)
         self._stop()
         await self._notify()
+
+    def __del__(self):
+        if getattr(self, "_closed", True):
+            return
+        self._call.cancel()
 
     async def __aenter__(self) -> "AsyncSession":
         return self

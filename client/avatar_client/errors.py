@@ -57,8 +57,13 @@ _TRANSPORT = re.compile(
 )
 _CAPACITY = re.compile(r"at most \d+ sessions|as many sessions as|capacity|server is full|maximum queue size", re.IGNORECASE)
 _GONE = re.compile(r"exiting|shutting down|not ready|is not healthy|not available for inference", re.IGNORECASE)
-_LOST = re.compile(r"START flag|no (such|open) session|session \S*\s?(has ended|was evicted|is unknown|not found)", re.IGNORECASE)
-_REFUSED = re.compile(r"\bmust\b|\bgot\b|unknown|unexpected|not found|no avatar", re.IGNORECASE)
+_LOST = re.compile(
+    r"START flag|no such session|session .* is not open|session .* ended before|takes no audio after its end|session has ended",
+    re.IGNORECASE,
+)
+_STAGE_FAILED = re.compile(r"^stage \w+ failed|the server failed on this session", re.IGNORECASE)
+_CANCELLED = re.compile(r"request was cancelled|request cancelled", re.IGNORECASE)
+_REFUSED = re.compile(r"\bmust\b|\bmay only\b|\bgot\b|unknown|unexpected|not found|not installed|no avatar", re.IGNORECASE)
 
 
 def is_transport_failure(code: grpc.StatusCode, message: str) -> bool:
@@ -108,6 +113,10 @@ def from_stream_message(message: str, *, started: bool) -> AvatarClientError:
         return CapacityError(message)
     if _LOST.search(message):
         return SessionLost(message)
+    if _CANCELLED.search(message):
+        return Cancelled(message)
+    if _STAGE_FAILED.search(message):
+        return ServerError(message)
     return InvalidRequest(message) if _REFUSED.search(message) else ServerError(message)
 
 

@@ -94,6 +94,7 @@ class SessionProtocol:
         self._stale_below = 0
         self._end_number: int | None = None
         self._ended = False
+        self._latest_s = 0.0
         self.played_s = 0.0
 
     @property
@@ -138,6 +139,9 @@ class SessionProtocol:
     def interrupt(self) -> None:
         """Drops queued audio and every frame not taken yet, and tells the server to ease to rest."""
         self._stale_below = self._next_number
+        # What is said next must not wait for the answers to what was dropped.
+        self._in_flight = dict.fromkeys(self._in_flight, 0)
+        self._in_flight_samples = 0
         commands = [item for item in self._outbox if isinstance(item, _Command)]
         self._queued_samples = 0
         self._outbox.clear()
@@ -191,9 +195,13 @@ class SessionProtocol:
             self._next_in_order += 1
         if received.number < self._stale_below:
             return replace(received, frame=None)
-        if received.frame is not None:
-            self.played_s = received.frame.pts_s + 1 / self._options.fps
-        return received
+        frame = received.frame
+        if frame is None:
+            return received
+        self.played_s = frame.pts_s + 1 / self._options.fps
+        # A frame that overtook another is of use only from when that one is there.
+        self._latest_s = max(self._latest_s, frame.received_s)
+        return replace(received, frame=replace(frame, received_s=self._latest_s))
 
     def _may_send_audio(self) -> bool:
         if self._in_flight_samples == 0:

@@ -130,7 +130,7 @@ class Session:
         """The next frame, as soon as it is there.
 
         Raises:
-            StopIteration: the session has ended and all its frames were taken.
+            StopIteration: the session has ended and all its frames were taken, or it was closed.
             DeadlineExceeded: the server owes a response and stayed silent for `response_timeout_s`.
             AvatarClientError: what ended the session.
         """
@@ -138,7 +138,10 @@ class Session:
             if self._protocol.finished:
                 self.close()
                 raise StopIteration
-            frame = self._take(self._response_timeout_s)
+            try:
+                frame = self._take(self._response_timeout_s)
+            except SessionClosed:
+                raise StopIteration from None
             if frame is not None:
                 return frame
 
@@ -172,7 +175,14 @@ class Session:
         self.close()
 
     def __del__(self):
-        if hasattr(self, "_call"):
+        """A session that was forgotten still tells the server; its answer is read by the receiving thread and dropped."""
+        if getattr(self, "_closed", True):
+            return
+        if self._started and self._streaming:
+            self._protocol.interrupt()
+            self._protocol.end()
+            self._pump()
+        else:
             self._stop()
 
     def _open(self, timeout_s: float) -> None:
@@ -215,6 +225,8 @@ class Session:
         return received.frame
 
     def _accept(self, response, received_s: float) -> None:
+        if self._closed and (response is None or isinstance(response, Exception)):
+            raise SessionClosed("the session was closed; open a new one")
         if response is None:
             raise self._fail(SessionLost("the server closed the stream before the session had ended; open a new one"))
         if isinstance(response, Exception):

@@ -43,7 +43,7 @@ class Frame:
         landmarks: [68, 2] float32, iBUG-68, pixels in the frame (x, y).
         viseme: [20] float32, probabilities.
         state: whether the avatar idles, speaks or was interrupted.
-        received_s: when the message arrived, on the clock of `time.monotonic()`.
+        received_s: when it and all frames before it had arrived, on the clock of `time.monotonic()`.
     """
 
     image: NDArray[np.uint8] | None

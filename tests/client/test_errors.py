@@ -7,6 +7,17 @@ from avatar_client.errors import explain, from_status, from_stream_message, hold
 @pytest.mark.parametrize(
     ("message", "started", "expected"),
     [
+        ("parameter 'foo' is unknown; known are alpha, avatar, event", False, "InvalidRequest"),
+        ("parameter 'fps' may only stand on the first request", True, "InvalidRequest"),
+        ("avatar 'nobody' is not installed; installed are default", False, "InvalidRequest"),
+        ("AUDIO must have shape [1, samples], got [2, 8000]; send one chunk in a request", True, "InvalidRequest"),
+        ("this server runs at most 4 sessions at once and all are taken; retry later", False, "CapacityError"),
+        ("session '7' is not open: it has ended, failed, or was idle for 60 s; open a new one", True, "SessionLost"),
+        ("session 'ab' ended before this request's turn; open a new one with sequence_start", True, "SessionLost"),
+        ("stage enhancer failed: Stub process 'enhancer_0' is not healthy.", True, "ServerUnavailable"),
+        ("stage motion failed: FEATURES must be FP16, got FP32", True, "ServerError"),
+        ("the server failed on this session; its log says more", True, "ServerError"),
+        ("the request was cancelled", True, "Cancelled"),
         ("unknown parameter 'foo'; known: avatar, fps", False, "InvalidRequest"),
         ("fps must be one of 25, 30, 50, 60, got 24", False, "InvalidRequest"),
         ("no avatar 'nobody' is installed; have default", False, "InvalidRequest"),
