@@ -1,0 +1,72 @@
+"""`python -m training.head.texture`: bakes the path-traced look into `texture.png`."""
+
+import argparse
+import tomllib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.head import Head, Joint, Part
+from avatar.rasterizer.camera import Camera
+from training.head.atlas import SIZE_PX
+from training.head.bake import Texels, averaged, filled, median, sample_view
+from training.head.views import View, portrait_views, render_views
+
+WELL_SEEN = 0.15
+"""Share of a view's best weight from which it takes part in the median of the eyes."""
+
+
+def avatar_views(folder: Path, head: Head) -> list[View]:
+    """The views for one avatar folder."""
+    settings = tomllib.loads((folder / "avatar.toml").read_text())["camera"]
+    camera = Camera(settings["fov_deg"], tuple(settings["position"]), tuple(settings["target"]))
+    eyes = head.joints()[[Joint.LEFT_EYE, Joint.RIGHT_EYE]].mean(0)
+    lips = head.landmarks(head.template)[[62, 66]].mean(0)
+    return list(portrait_views(camera, eyes, lips))
+
+
+def bake(head: Head, views: list[View], pictures: Path, size_px: int) -> NDArray[np.uint8]:
+    """The atlas [size_px, size_px, 4], straight RGBA."""
+    texels = Texels.of(head, size_px)
+    part = head.part[texels.face]
+    image = np.zeros((size_px, size_px, 4), np.float32)
+    for kind in np.unique(head.part):
+        own = texels.only(part == kind)
+        chosen = [view for view in views if Part(kind) in view.parts]
+        loaded = [cv2.cvtColor(cv2.imread(str(pictures / f"{v.name}.png"), -1), cv2.COLOR_BGRA2RGBA) for v in chosen]
+        samples = [sample_view(head, own, view, picture) for view, picture in zip(chosen, loaded, strict=True)]
+        color, weight = median(samples, WELL_SEEN) if kind == Part.EYES else averaged(samples)
+        seen = np.zeros((size_px, size_px), bool)
+        seen[own.row, own.column] = weight > 0
+        layer = np.zeros_like(image)
+        layer[own.row, own.column] = color
+        if kind not in (Part.HAIR, Part.LASHES):
+            layer[..., 3] = 255
+        covered = np.zeros_like(seen)
+        covered[own.row, own.column] = True
+        image = np.where(cv2.dilate(covered.astype(np.uint8), np.ones((9, 9), np.uint8))[..., None] > 0, filled(layer, seen), image)
+        print(f"{Part(kind).name}: {len(own.row)} texels, {(weight > 0).mean():.1%} seen", flush=True)
+    return np.clip(image + 0.5, 0, 255).astype(np.uint8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--avatar", type=Path, default=Path("avatars/default"), help="avatar folder")
+    parser.add_argument("--pictures", type=Path, default=Path(".data/head/views"), help="rendered views are kept here")
+    parser.add_argument("--samples", type=int, default=12, help="paths per pixel")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--size", type=int, default=SIZE_PX, help="width and height of the texture, px")
+    arguments = parser.parse_args()
+    head = Head.load(arguments.avatar / "head.npz")
+    views = avatar_views(arguments.avatar, head)
+    render_views(views, arguments.pictures, arguments.samples, arguments.threads)
+    texture = bake(head, views, arguments.pictures, arguments.size)
+    target = arguments.avatar / "texture.png"
+    cv2.imwrite(str(target), cv2.cvtColor(texture, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
