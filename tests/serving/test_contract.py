@@ -1,4 +1,8 @@
-"""What the `avatar` model promises: frames in order, one final response for each request, only what was asked for."""
+"""What the `avatar` model promises: frames without gaps, one final response for each request, only what was asked for.
+
+Triton writes the responses of one request in order, but takes turns between the requests of a stream where a client reads slower
+than the server sends; INDEX restores the order of a session.
+"""
 
 import cv2
 import numpy as np
@@ -19,7 +23,7 @@ def speech(seconds: float, rate_hz: int = RATE_HZ) -> np.ndarray:
 
 
 def run(server, chunks, parameters=None, outputs=("INDEX",)):
-    """One session of the chunks; returns its stream, closed."""
+    """One session of the chunks, all sent at once; returns its stream, closed."""
     with Stream(server.grpc_address) as stream:
         for i, chunk in enumerate(chunks):
             last = i == len(chunks) - 1
@@ -40,21 +44,32 @@ def test_whole_file_in_one_request(toy_server, fps):
     np.testing.assert_array_equal(np.concatenate([frame["AUDIO_OUT"] for frame in frames]), pcm)
 
 
-def test_each_request_ends_in_one_final_response(toy_server):
+def test_requests_sent_at_once(toy_server):
     chunks = np.array_split(speech(2.0), 23)
     stream = run(toy_server, chunks)
-    assert stream.finals() == [str(i) for i in range(len(chunks))]
+    assert sorted(stream.finals(), key=int) == [str(i) for i in range(len(chunks))]
+    by_request = [[int(frame["INDEX"][0]) for frame in stream.frames(str(i))] for i in range(len(chunks))]
+    assert sum(by_request, []) == list(range(60))
+
+
+def test_requests_sent_one_by_one_arrive_in_order(toy_server):
+    with Stream(toy_server.grpc_address) as stream:
+        for i, chunk in enumerate(np.array_split(speech(2.0), 23)):
+            stream.send(chunk, str(i), start=i == 0, end=i == 22, outputs=("INDEX", "FRAME"))
+            stream.wait(i + 1)
+    assert stream.finals() == [str(i) for i in range(23)]
     assert [int(frame["INDEX"][0]) for frame in stream.frames()] == list(range(60))
 
 
 def test_frames_do_not_depend_on_the_chunks(toy_server):
     pcm = speech(1.2)
-    outputs = ("BLENDSHAPES", "POSE", "VISEME", "STATE", "AUDIO_OUT")
+    outputs = ("INDEX", "BLENDSHAPES", "POSE", "VISEME", "STATE", "AUDIO_OUT")
     cuts = {"whole": [], "hops": range(1600, len(pcm), 1600), "odd": [1, 2, 777, 778, 9001, 15000], "empty": [0, 0, 5000, 5000]}
     results = {name: run(toy_server, np.split(pcm, list(cut)), {"seed": 3}, outputs).frames() for name, cut in cuts.items()}
     for name, frames in results.items():
         assert len(frames) == len(results["whole"]), name
-        for frame, expected in zip(frames, results["whole"], strict=True):
+        in_order = sorted(frames, key=lambda frame: frame["INDEX"][0])
+        for frame, expected in zip(in_order, results["whole"], strict=True):
             for output in outputs:
                 np.testing.assert_array_equal(frame[output], expected[output], err_msg=f"{name} {output}")
 
