@@ -21,6 +21,9 @@ STEEP_M = 0.006
 """A depth step between neighboring pixels that marks an outline; colors mix there."""
 
 OUTLINE_WEIGHT = 0.02
+CLEAR = 6
+"""Opacity in 0..255 below which a pixel counts as uncovered."""
+
 GRAZING_COSINE = 0.12
 SQUARENESS = 3.0
 """Exponent of the cosine between surface and sight."""
@@ -63,7 +66,7 @@ class Sample:
     weight: NDArray[np.float32]
 
 
-def sample_view(head: Head, texels: Texels, view: View, picture: NDArray[np.uint8]) -> Sample:
+def sample_view(head: Head, texels: Texels, view: View, picture: NDArray, cover: NDArray | None = None) -> Sample:
     """Look the texels up in one picture.
 
     Args:
@@ -71,6 +74,7 @@ def sample_view(head: Head, texels: Texels, view: View, picture: NDArray[np.uint
         texels: of the view's parts.
         view: how the picture was taken.
         picture: [H, W, 4] straight RGBA.
+        cover: [H, W] uint8 opacity of what lies in front; uncovered pixels alone count.
     """
     vertices = head.pose(view.blendshapes(), np.zeros(6))
     height, width = picture.shape[:2]
@@ -91,17 +95,28 @@ def sample_view(head: Head, texels: Texels, view: View, picture: NDArray[np.uint
     at = np.column_stack([point, np.ones(len(point))]).astype(np.float32) @ matrix.T
     x, y = (at[:, 0] / at[:, 3] + 1) / 2 * width - 0.5, (at[:, 1] / at[:, 3] + 1) / 2 * height - 0.5
     inside = (x > 1) & (y > 1) & (x < width - 2) & (y < height - 2)
-    nearest = cv2.remap(depth, x[None], y[None], cv2.INTER_NEAREST, borderValue=0)[0]
+    nearest = _looked_up(depth, x, y, cv2.INTER_NEAREST)
     slack = DEPTH_TOLERANCE_M * (4 if Part.LASHES in view.parts else 1) / np.clip(cosine, 0.15, 1)
     visible = inside & (np.abs(nearest - at[:, 3]) < slack) & (cosine > GRAZING_COSINE)
     steep = _outlines(depth)
-    soft = 1 - cv2.remap(steep, x[None], y[None], cv2.INTER_LINEAR)[0] * (1 - OUTLINE_WEIGHT)
+    soft = 1 - _looked_up(steep, x, y, cv2.INTER_LINEAR) * (1 - OUTLINE_WEIGHT)
+    if cover is not None:
+        clear = (cv2.dilate(cover, np.ones((7, 7), np.uint8)) < CLEAR).astype(np.float32)
+        soft = soft * _looked_up(cv2.erode(cv2.GaussianBlur(clear, (0, 0), 6), np.ones((3, 3))) * clear, x, y, cv2.INTER_LINEAR)
     pixels = picture.astype(np.float32)
     pixels[..., :3] *= pixels[..., 3:] / 255
-    color = cv2.remap(pixels, x[None], y[None], cv2.INTER_LINEAR)[0]
+    color = _looked_up(pixels, x, y, cv2.INTER_LINEAR)
     color[:, :3] *= 255 / np.maximum(color[:, 3:], 1)
     weight = np.where(visible, view.weight * soft * np.clip(cosine, 0, 1) ** SQUARENESS, 0)
     return Sample(color.astype(np.float32), weight.astype(np.float32))
+
+
+def _looked_up(image: NDArray, x: NDArray, y: NDArray, mode: int, row_length: int = 16384) -> NDArray:
+    """The image at [N] places; OpenCV takes no rows longer than 32767."""
+    count = len(x)
+    rows = -(-count // row_length)
+    x, y = (np.pad(np.asarray(v, np.float32), (0, rows * row_length - count)).reshape(rows, -1) for v in (x, y))
+    return cv2.remap(image, x, y, mode).reshape(rows * row_length, *image.shape[2:])[:count]
 
 
 def _view_depth(clip: NDArray, faces: NDArray, width: int, height: int) -> NDArray[np.float32]:

@@ -27,6 +27,11 @@ def avatar_views(folder: Path, head: Head) -> list[View]:
     return list(portrait_views(camera, eyes, lips))
 
 
+def read(pictures: Path, name: str) -> NDArray[np.uint8]:
+    """A rendered view [H, W, 4] RGBA."""
+    return cv2.cvtColor(cv2.imread(str(pictures / f"{name}.png"), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
+
+
 def bake(head: Head, views: list[View], pictures: Path, size_px: int) -> NDArray[np.uint8]:
     """The atlas [size_px, size_px, 4], straight RGBA."""
     texels = Texels.of(head, size_px)
@@ -35,8 +40,10 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int) -> NDArray
     for kind in np.unique(head.part):
         own = texels.only(part == kind)
         chosen = [view for view in views if Part(kind) in view.parts]
-        loaded = [cv2.cvtColor(cv2.imread(str(pictures / f"{v.name}.png"), -1), cv2.COLOR_BGRA2RGBA) for v in chosen]
-        samples = [sample_view(head, own, view, picture) for view, picture in zip(chosen, loaded, strict=True)]
+        samples = []
+        for view in chosen:
+            cover = read(pictures, view.covered_by)[..., 3] if view.covered_by else None
+            samples.append(sample_view(head, own, view, read(pictures, view.name), cover))
         color, weight = median(samples, WELL_SEEN) if kind == Part.EYES else averaged(samples)
         seen = np.zeros((size_px, size_px), bool)
         seen[own.row, own.column] = weight > 0

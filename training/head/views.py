@@ -33,6 +33,7 @@ class View:
         expression: ARKit coefficients that are not 0.
         weight: against other views; views of another expression fill only what no resting view shows.
         hidden, holdout: as `training.scene.render.LookRenderer.render_view` takes them.
+        covered_by: a view from the same camera whose opaque pixels are left out, or "".
     """
 
     name: str
@@ -43,6 +44,7 @@ class View:
     weight: float = 1.0
     hidden: tuple[str, ...] = STRANDS
     holdout: tuple[str, ...] = ()
+    covered_by: str = ""
 
     def blendshapes(self) -> NDArray[np.float32]:
         """[52]; a name without its side stands for both."""
@@ -67,10 +69,11 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
         eyes: [3], between the eyes, m.
         lips: [3], middle of the lips, m.
     """
-    head_fov_deg = 11.5
+    head_fov_deg = 13.0
     front = Camera(head_fov_deg, portrait.position, (HEAD[0], HEAD[1], portrait.target[2]))
     eye_camera = Camera(4.6, portrait.position, tuple(eyes))
     yield View("front", SOLID, front, weight=4.0)
+    yield View("front_shaded", (Part.SKIN,), front, weight=100.0, hidden=("lashes",), covered_by="hair+0+0")
     for yaw_deg in (-28, 28, -62, 62):
         yield View(f"yaw{yaw_deg:+d}", SOLID, orbit(yaw_deg, 0, head_fov_deg), weight=1.0 if abs(yaw_deg) < 45 else 0.4)
     yield View("below", SOLID, orbit(0, -32, head_fov_deg), weight=0.5)
