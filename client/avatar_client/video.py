@@ -3,6 +3,7 @@
 The wheel of PyAV carries x264, which is GPL software; `docs/client.md` says what follows from that.
 """
 
+import contextlib
 import os
 import queue
 import threading
@@ -144,6 +145,7 @@ class VideoWriter:
                 self._try(self._tracks.write, frame)
         if self._failure is None:
             self._try(self._tracks.close)
+        self._tracks.release()
 
     def _try(self, action, *arguments) -> None:
         try:
@@ -187,6 +189,12 @@ class _Tracks:
             for packet in self._audio.encode():
                 self._container.mux(packet)
         self._container.close()
+
+    def release(self) -> None:
+        """Lets go of the muxer while its file is still open: it writes to it until the very end."""
+        with contextlib.suppress(Exception):
+            self._container.close()
+        self._container = self._video = self._audio = None
 
     def _open(self, frame: Frame) -> None:
         self._first_index = frame.index
