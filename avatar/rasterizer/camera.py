@@ -29,7 +29,9 @@ class Camera:
         for name in ("position", "target"):
             value = np.asarray(getattr(self, name), np.float64)
             if value.shape != (3,) or not np.isfinite(value).all():
-                raise ValueError(f"{name} must be three finite numbers, got {getattr(self, name)}; correct [camera] in avatar.toml")
+                raise ValueError(
+                    f"{name} must be three finite numbers, got {getattr(self, name)}; correct [camera] in avatar.toml"
+                )
         sight = np.subtract(self.target, self.position)
         if np.linalg.norm(np.cross(sight, (0, 1, 0))) < 1e-6:
             raise ValueError(f"the camera must not look along y, got {sight.tolist()}; move position or target")

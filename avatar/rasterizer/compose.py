@@ -73,7 +73,9 @@ def halve_precision(bits, half_bits):
     for index in range(bits.shape[0]):
         pattern = bits[index]
         magnitude = pattern & np.uint32(0x7FFFFFFF)
-        rounded = (magnitude - np.uint32(0x38000000) + np.uint32(0xFFF) + ((magnitude >> np.uint32(13)) & np.uint32(1))) >> np.uint32(13)
+        rounded = (
+            magnitude - np.uint32(0x38000000) + np.uint32(0xFFF) + ((magnitude >> np.uint32(13)) & np.uint32(1))
+        ) >> np.uint32(13)
         if magnitude < np.uint32(0x38800000):
             rounded = np.uint32(0)
         if magnitude >= np.uint32(0x477FF000):

@@ -9,7 +9,11 @@ from avatar.rasterizer.silhouette import edge_neighbors
 
 
 def render(
-    scene: Scene, vertices: np.ndarray, previous_vertices: np.ndarray, light: np.ndarray, backend: RasterBackend | None = None
+    scene: Scene,
+    vertices: np.ndarray,
+    previous_vertices: np.ndarray,
+    light: np.ndarray,
+    backend: RasterBackend | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw a posed head.
 
@@ -32,13 +36,19 @@ def render(
     shading.texture_levels(
         screen, scene.texel_area, scene.tri, facing, 0, len(scene.tri), scene.atlas.level_count - 1, level
     )
-    attributes = np.column_stack([scene.uv_texels / scene.atlas.level_size[0], light, previous_screen / coverage.SUBPIXELS])
+    attributes = np.column_stack(
+        [scene.uv_texels / scene.atlas.level_size[0], light, previous_screen / coverage.SUBPIXELS]
+    )
 
-    surface = _layer(scene, backend, clip, attributes.astype(np.float32), np.flatnonzero(facing[: scene.opaque_count] > 0), level)
+    surface = _layer(
+        scene, backend, clip, attributes.astype(np.float32), np.flatnonzero(facing[: scene.opaque_count] > 0), level
+    )
     translucent = scene.opaque_count + np.flatnonzero(facing[scene.opaque_count :] != 0)
     layer = _layer(scene, backend, clip, attributes.astype(np.float32), translucent, level, behind=surface["depth"])
     surface["color"][..., 3] = np.where(surface["face"] >= 0, 255, 0)
-    over, under = (backend.antialias(item["color"], item["rast"], clip, item["tri"], item["topology"]) for item in (layer, surface))
+    over, under = (
+        backend.antialias(item["color"], item["rast"], clip, item["tri"], item["topology"]) for item in (layer, surface)
+    )
     premultiplied = over + under * (1 - over[..., 3:] / 255)
     raster = premultiplied.copy()
     raster[..., :3] *= 255 / np.maximum(premultiplied[..., 3:], 1e-6)

@@ -98,7 +98,9 @@ def _first_center(position):
 
 
 @kernel
-def rasterize_rows(screen, depth_and_inverse_w, tri, facing, first_face, last_face, both_sides, worker, workers, buffer):
+def rasterize_rows(
+    screen, depth_and_inverse_w, tri, facing, first_face, last_face, both_sides, worker, workers, buffer
+):
     """Draw triangles first_face..last_face-1 into the rows that belong to `worker`.
 
     Args:
@@ -227,7 +229,9 @@ def barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db):
             rast[row, column, 0] = u
             rast[row, column, 1] = v
             rast[row, column, 2] = (
-                a_edge * depth_and_inverse_w[a, 0] + b_edge * depth_and_inverse_w[b, 0] + c_edge * depth_and_inverse_w[c, 0]
+                a_edge * depth_and_inverse_w[a, 0]
+                + b_edge * depth_and_inverse_w[b, 0]
+                + c_edge * depth_and_inverse_w[c, 0]
             ) / area
             rast[row, column, 3] = face + 1
             a_dx, a_dy = (by - cy) * aw * SUBPIXELS, (cx - bx) * aw * SUBPIXELS

@@ -32,7 +32,9 @@ def _array(name: str, value, dtype, *shape) -> np.ndarray:
 def _triangles(tri, vertex_count: int) -> np.ndarray:
     tri = _array("tri", tri, np.int32, None, 3)
     if tri.size and (tri.min() < 0 or tri.max() >= vertex_count):
-        raise ValueError(f"tri must index the {vertex_count} vertices, got {tri.min()}..{tri.max()}; check that both are of one mesh")
+        raise ValueError(
+            f"tri must index the {vertex_count} vertices, got {tri.min()}..{tri.max()}; check that both are of one mesh"
+        )
     return tri
 
 
@@ -150,13 +152,18 @@ def texture(
     has_level = uv_da is not None or mip_level_bias is not None
     if filter_mode == "auto":
         filter_mode = "linear-mipmap-linear" if has_level else "linear"
-    for name, value, known in (("filter_mode", filter_mode, FILTER_MODES), ("boundary_mode", boundary_mode, BOUNDARY_MODES)):
+    for name, value, known in (
+        ("filter_mode", filter_mode, FILTER_MODES),
+        ("boundary_mode", boundary_mode, BOUNDARY_MODES),
+    ):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}; correct the name")
     levels = [tex]
     if "mipmap" in filter_mode:
         if not has_level:
-            raise ValueError(f"filter mode {filter_mode} needs uv_da or mip_level_bias, got neither; pass one or use 'linear'")
+            raise ValueError(
+                f"filter mode {filter_mode} needs uv_da or mip_level_bias, got neither; pass one or use 'linear'"
+            )
         levels += texture_construct_mip(tex, max_mip_level) if mip is None else list(mip)[:max_mip_level]
     out = np.empty((height, width, tex.shape[2]), np.float32)
     sampling.sample_pixels(
@@ -193,10 +200,14 @@ def antialias(color, rast, pos, tri, topology=None, depth_tolerance: float = 0.0
     rast = _array("rast", rast, np.float32, height, width, 4)
     pos = _array("pos", pos, np.float32, None, 4)
     tri = _triangles(tri, len(pos))
-    neighbors = silhouette.edge_neighbors(tri) if topology is None else _array("topology", topology, np.int32, len(tri), 3)
+    neighbors = (
+        silhouette.edge_neighbors(tri) if topology is None else _array("topology", topology, np.int32, len(tri), 3)
+    )
     screen, depth_and_inverse_w, facing = _project(pos, tri, width, height)
     depth = np.full((height, width, 2), np.iinfo(np.int32).max, np.int32)
-    depth[..., 1] = np.where(rast[..., 3] > 0, (rast[..., 2].astype(np.float64) + 1) * coverage.DEPTH_STEPS, depth[..., 1])
+    depth[..., 1] = np.where(
+        rast[..., 3] > 0, (rast[..., 2].astype(np.float64) + 1) * coverage.DEPTH_STEPS, depth[..., 1]
+    )
     pairs = np.empty((4 * height * width, 2), np.int32)
     weights = np.empty(len(pairs), np.float32)
     count = silhouette.blend_weights(

@@ -88,7 +88,9 @@ class Renderer:
         renderer.render(*rest, *rest)
         return renderer
 
-    def render(self, blendshapes, pose, previous_blendshapes, previous_pose, profile: dict | None = None) -> RasterResult:
+    def render(
+        self, blendshapes, pose, previous_blendshapes, previous_pose, profile: dict | None = None
+    ) -> RasterResult:
         """Draw one frame.
 
         Args:
@@ -148,7 +150,14 @@ class Renderer:
         faces, opaque = len(scene.tri), scene.opaque_count
         share = range(faces * worker // count, faces * (worker + 1) // count)
         shading.texture_levels(
-            view.screen, scene.texel_area, scene.tri, view.facing, share.start, share.stop, scene.atlas.level_count - 1, scratch.level
+            view.screen,
+            scene.texel_area,
+            scene.tri,
+            view.facing,
+            share.start,
+            share.stop,
+            scene.atlas.level_count - 1,
+            scratch.level,
         )
         drawn = (view.screen, view.depth_and_inverse_w, scene.tri, view.facing)
         coverage.clear_rows(worker, count, scratch.surface)
@@ -220,5 +229,7 @@ def _vector(name: str, value, length: int) -> np.ndarray:
     if vector.shape != (length,):
         raise ValueError(f"{name} must have shape [{length}], got {list(vector.shape)}; pass the values of one frame")
     if not np.isfinite(vector).all():
-        raise ValueError(f"{name} must be finite, got {vector[~np.isfinite(vector)][0]} at {int(np.argmin(np.isfinite(vector)))}; repair it")
+        raise ValueError(
+            f"{name} must be finite, got {vector[~np.isfinite(vector)][0]} at {int(np.argmin(np.isfinite(vector)))}; repair it"
+        )
     return vector

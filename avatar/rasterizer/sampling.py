@@ -107,7 +107,12 @@ def sample_pixels(levels, uv, uv_da, bias, filter_mode, boundary, out):
             if filter_mode == NEAREST:
                 base = levels[0]
                 _add_texel(
-                    base, int(math.floor(u * base.shape[1])), int(math.floor(v * base.shape[0])), np.float32(1), boundary, texel
+                    base,
+                    int(math.floor(u * base.shape[1])),
+                    int(math.floor(v * base.shape[0])),
+                    np.float32(1),
+                    boundary,
+                    texel,
                 )
                 continue
             level = 0.0

@@ -96,11 +96,15 @@ class Scene:
         folder = Path(avatar_dir)
         settings = tomllib.loads((folder / "avatar.toml").read_text(encoding="utf-8"))
         if "camera" not in settings:
-            raise ValueError(f"avatar.toml must have a section [camera], got {sorted(settings)}; see docs/architecture.md")
+            raise ValueError(
+                f"avatar.toml must have a section [camera], got {sorted(settings)}; see docs/architecture.md"
+            )
         try:
             camera = Camera(**settings["camera"])
         except TypeError as error:
-            raise ValueError(f"[camera] must hold fov_deg, position and target, got {sorted(settings['camera'])}") from error
+            raise ValueError(
+                f"[camera] must hold fov_deg, position and target, got {sorted(settings['camera'])}"
+            ) from error
         textures = [folder / name for name in TEXTURE_FILES if (folder / name).is_file()]
         if not textures:
             raise FileNotFoundError(f"{folder} must hold one of {', '.join(TEXTURE_FILES)}, got none; bake the texture")

@@ -43,8 +43,12 @@ def texture_levels(screen, texel_area, tri, facing, first_face, last_face, highe
         bx, by = np.float32(screen[b, 0] - screen[a, 0]), np.float32(screen[b, 1] - screen[a, 1])
         cx, cy = np.float32(screen[c, 0] - screen[a, 0]), np.float32(screen[c, 1] - screen[a, 1])
         pixel_area = abs(bx * cy - by * cx) / np.float32(SUBPIXELS * SUBPIXELS)
-        octaves = np.float32(0.5) * _log2(texel_area[face] / max(pixel_area, np.float32(1e-6))) + np.float32(_BIAS_OCTAVES)
-        level[face] = np.int32(min(max(octaves * LEVELS_PER_OCTAVE + np.float32(0.5), np.float32(0)), np.float32(highest)))
+        octaves = np.float32(0.5) * _log2(texel_area[face] / max(pixel_area, np.float32(1e-6))) + np.float32(
+            _BIAS_OCTAVES
+        )
+        level[face] = np.int32(
+            min(max(octaves * LEVELS_PER_OCTAVE + np.float32(0.5), np.float32(0)), np.float32(highest))
+        )
 
 
 @inlined
@@ -86,7 +90,12 @@ def _lit(lanes, light):
     over = red_blue & np.uint64(0x0000010000000100)
     red_blue = (red_blue | (over - (over >> np.uint64(8)))) & np.uint64(0x000000FF000000FF)
     green = min(green, np.uint64(255))
-    packed = red_blue | (red_blue >> np.uint64(16)) | (green << np.uint64(8)) | ((lanes >> np.uint64(24)) & np.uint64(0xFF000000))
+    packed = (
+        red_blue
+        | (red_blue >> np.uint64(16))
+        | (green << np.uint64(8))
+        | ((lanes >> np.uint64(24)) & np.uint64(0xFF000000))
+    )
     return np.uint32(packed & np.uint64(0xFFFFFFFF))
 
 
@@ -172,14 +181,31 @@ def shade_rows(
             face_part = part[face]
 
             w, w_step = a_now + b_now + c_now, a_step + b_step + c_step
-            u, u_step = _across(packed, a, b, c, a_now, b_now, c_now, 3), _across(packed, a, b, c, a_step, b_step, c_step, 3)
-            v, v_step = _across(packed, a, b, c, a_now, b_now, c_now, 4), _across(packed, a, b, c, a_step, b_step, c_step, 4)
-            bright, bright_step = _across(packed, a, b, c, a_now, b_now, c_now, 5), _across(packed, a, b, c, a_step, b_step, c_step, 5)
-            old_x, old_x_step = _across(packed, a, b, c, a_now, b_now, c_now, 6), _across(packed, a, b, c, a_step, b_step, c_step, 6)
-            old_y, old_y_step = _across(packed, a, b, c, a_now, b_now, c_now, 7), _across(packed, a, b, c, a_step, b_step, c_step, 7)
+            u, u_step = (
+                _across(packed, a, b, c, a_now, b_now, c_now, 3),
+                _across(packed, a, b, c, a_step, b_step, c_step, 3),
+            )
+            v, v_step = (
+                _across(packed, a, b, c, a_now, b_now, c_now, 4),
+                _across(packed, a, b, c, a_step, b_step, c_step, 4),
+            )
+            bright, bright_step = (
+                _across(packed, a, b, c, a_now, b_now, c_now, 5),
+                _across(packed, a, b, c, a_step, b_step, c_step, 5),
+            )
+            old_x, old_x_step = (
+                _across(packed, a, b, c, a_now, b_now, c_now, 6),
+                _across(packed, a, b, c, a_step, b_step, c_step, 6),
+            )
+            old_y, old_y_step = (
+                _across(packed, a, b, c, a_now, b_now, c_now, 7),
+                _across(packed, a, b, c, a_step, b_step, c_step, 7),
+            )
             while True:
                 inverse_w = one / w
-                lanes = _bilinear(texels, offset, level_width, level_height, u * inverse_w * x_scale, v * inverse_w * y_scale)
+                lanes = _bilinear(
+                    texels, offset, level_width, level_height, u * inverse_w * x_scale, v * inverse_w * y_scale
+                )
                 if not is_layer:
                     lanes |= np.uint64(255) << np.uint64(48)
                 shaded = _lit(lanes, min(max(bright * inverse_w, np.float32(0)), np.float32(_BRIGHTEST)))

@@ -56,7 +56,18 @@ def _pair_is_open(edge_depth, inside_depth, outside_depth, tolerance):
 
 @kernel
 def blend_weights(
-    screen, depth_and_inverse_w, tri, facing, neighbors, first_face, last_face, both_sides, depth_tolerance, depth, pairs, weights
+    screen,
+    depth_and_inverse_w,
+    tri,
+    facing,
+    neighbors,
+    first_face,
+    last_face,
+    both_sides,
+    depth_tolerance,
+    depth,
+    pairs,
+    weights,
 ):
     """Pixel pairs that a visible silhouette edge parts, and how much one takes from the other.
 

@@ -26,7 +26,9 @@ def motion_vectors(image: np.ndarray, previous: np.ndarray) -> np.ndarray:
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     flow, back = search.calc(now, before, None), search.calc(before, now, None)
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    returned = cv2.remap(back, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    returned = cv2.remap(
+        back, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     mismatch = np.hypot(*(flow + returned).transpose(2, 0, 1))
     flow[(mismatch > LARGEST_MISMATCH_PX) | (image[..., 3] == 0)] = np.nan
     return flow.astype(np.float16)

@@ -26,7 +26,9 @@ class StabilizerConfig:
 
     def __post_init__(self):
         if not 0 < self.current_weight <= 1:
-            raise ValueError(f"current_weight must lie in (0, 1], got {self.current_weight}; 1 switches the average off")
+            raise ValueError(
+                f"current_weight must lie in (0, 1], got {self.current_weight}; 1 switches the average off"
+            )
         if not 0 <= self.slack_levels <= 255:
             raise ValueError(f"slack_levels must lie in 0..255, got {self.slack_levels}; 255 switches the limit off")
 
@@ -69,7 +71,9 @@ def stabilize(
     config = config or StabilizerConfig()
     image, previous = _picture("image", image), _picture("previous", previous)
     if image.shape != previous.shape:
-        raise ValueError(f"image and previous must have one shape, got {image.shape} and {previous.shape}; resize one of them")
+        raise ValueError(
+            f"image and previous must have one shape, got {image.shape} and {previous.shape}; resize one of them"
+        )
     height, width = image.shape[:2]
     scratch = _scratch.fit(height, width)
     if not kernels.premultiply(_pixels(previous), scratch.previous.reshape(-1)):
@@ -98,13 +102,17 @@ def _warp(scratch: _Scratch, motion: np.ndarray) -> int:
 
 def _picture(name: str, value: np.ndarray) -> np.ndarray:
     if value.ndim != 3 or value.shape[2] != 4 or value.dtype != np.uint8 or value.size == 0:
-        raise ValueError(f"{name} must be [H, W, 4] uint8, got {list(value.shape)} {value.dtype}; pass straight-alpha RGBA")
+        raise ValueError(
+            f"{name} must be [H, W, 4] uint8, got {list(value.shape)} {value.dtype}; pass straight-alpha RGBA"
+        )
     return np.ascontiguousarray(value)
 
 
 def _motion(value: np.ndarray, height: int, width: int) -> np.ndarray:
     if value.shape != (height, width, 2) or value.dtype != np.float16:
-        raise ValueError(f"motion_vectors must be [{height}, {width}, 2] float16, got {list(value.shape)} {value.dtype}; convert them")
+        raise ValueError(
+            f"motion_vectors must be [{height}, {width}, 2] float16, got {list(value.shape)} {value.dtype}; convert them"
+        )
     return np.ascontiguousarray(value)
 
 

@@ -35,7 +35,9 @@ class KalmanConfig:
     def __post_init__(self):
         for name in self.__slots__:
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}; use the default to switch no part off")
+                raise ValueError(
+                    f"{name} must be positive, got {getattr(self, name)}; use the default to switch no part off"
+                )
 
 
 @dataclass(frozen=True, eq=False, slots=True)

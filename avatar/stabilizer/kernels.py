@@ -1,6 +1,5 @@
 """Compiled loops of the picture's moving average. Pixels are four uint8 in one uint32, red lowest, premultiplied by alpha."""
 
-import math
 
 import numpy as np
 
@@ -151,4 +150,5 @@ def blend_within_neighborhood(current, warped, weight, slack, low, high, out):
             result[index] = min(result[index], np.uint8(most + min(np.uint8(np.uint8(255) - most), np.uint8(slack))))
         for index in range(length):
             change = np.int32(np.int32(result[index]) - np.int32(middle[index])) * np.int32(share)
-            result[index] = np.uint8(middle[index] + (np.int32(change + 128) >> 8))
+            # Half steps round up from odd levels alone, so that averages do not drift.
+            result[index] = np.uint8(middle[index] + (np.int32(change + 127 + (middle[index] & 1)) >> 8))

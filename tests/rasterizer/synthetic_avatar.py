@@ -19,7 +19,9 @@ def _ellipsoid(center, radii, rows: int, columns: int, cell, polar_deg=(0.0, 180
     """Vertices, texture coordinates and outward faces of a (cut) ellipsoid whose pole is up."""
     polar = np.deg2rad(np.linspace(*polar_deg, rows + 1))[:, None]
     around = np.linspace(0, 2 * np.pi, columns + 1)[None]
-    normal = np.stack([np.sin(polar) * np.sin(around), np.cos(polar) * np.ones_like(around), np.sin(polar) * np.cos(around)], -1)
+    normal = np.stack(
+        [np.sin(polar) * np.sin(around), np.cos(polar) * np.ones_like(around), np.sin(polar) * np.cos(around)], -1
+    )
     vertices = (np.asarray(center) + normal * radii).reshape(-1, 3)
     vertices.reshape(rows + 1, columns + 1, 3)[:, -1] = vertices.reshape(rows + 1, columns + 1, 3)[:, 0]
     across, down = np.meshgrid(np.linspace(0, 1, columns + 1), np.linspace(0, 1, rows + 1))
@@ -49,7 +51,9 @@ def head_arrays(detail: float = 1) -> dict[str, np.ndarray]:
         (
             Part.CLOTHES,
             Joint.ROOT,
-            *_ellipsoid(HEAD_CENTER_M - [0, 0.25, 0.02], np.array([0.2, 0.13, 0.1]), steps, 2 * steps, CELLS["clothes"]),
+            *_ellipsoid(
+                HEAD_CENTER_M - [0, 0.25, 0.02], np.array([0.2, 0.13, 0.1]), steps, 2 * steps, CELLS["clothes"]
+            ),
         ),
     ]
     counts = [len(piece[2]) for piece in pieces]
