@@ -55,7 +55,8 @@ class EngineConfig:
     """Attributes:
     engine: `auto`, `openvino` or `onnxruntime`.
     threads: CPU threads of one run, 0 for all cores.
-    precision: `auto` (bfloat16 where the CPU computes in it, else float32), `f32` or `bf16`. ONNX Runtime knows f32 only.
+    precision: `auto` (bfloat16 where the CPU computes in it, else float32), `f32` or `bf16` (OpenVINO
+    only).
     cache_dir: where OpenVINO keeps compiled networks, None to compile at each start.
     """
 
@@ -80,11 +81,16 @@ def load(path: Path, config: EngineConfig | None = None) -> Engine:
     """
     config = config or EngineConfig()
     if not path.is_file():
-        raise FileNotFoundError(f"the network must be an ONNX file, got {path}, which is not there; export it or check out the repository")
+        raise FileNotFoundError(
+            f"the network must be an ONNX file, got {path}, which is not there; export it or check out the repository"
+        )
     installed = [name for name in ENGINES if importlib.util.find_spec(name)]
     engine = config.engine if config.engine != "auto" else next(iter(installed), "openvino")
     if engine not in installed:
-        raise ModuleNotFoundError(f"engine {engine!r} must be installed, got {', '.join(installed) or 'no engine'}; run `pip install {engine}`")
+        raise ModuleNotFoundError(
+            f"engine {engine!r} must be installed, got {', '.join(installed) or 'no engine'}; run `pip install "
+            f"{engine}`"
+        )
     return {"openvino": OpenVinoEngine, "onnxruntime": OnnxRuntimeEngine}[engine](path, config)
 
 
@@ -146,10 +152,14 @@ class OnnxRuntimeEngine:
     def _spec(value) -> TensorSpec:
         kind = value.type.removeprefix("tensor(").removesuffix(")")
         dtype = {"float": "float32", "double": "float64", "string": "object"}.get(kind, kind)
-        return TensorSpec(value.name, np.dtype(dtype), tuple(size if isinstance(size, int) else None for size in value.shape))
+        return TensorSpec(
+            value.name, np.dtype(dtype), tuple(size if isinstance(size, int) else None for size in value.shape)
+        )
 
 
-def check_signature(engine: Engine, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], max_batch: int) -> None:
+def check_signature(
+    engine: Engine, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], max_batch: int
+) -> None:
     """Compares a network with what its configuration declares.
 
     Args:
@@ -157,12 +167,16 @@ def check_signature(engine: Engine, inputs: Sequence[TensorSpec], outputs: Seque
         max_batch: largest batch that will be run.
 
     Raises:
-        ModelMismatchError: a name, type or shape differs, or the batch axis is fixed below `max_batch`. All differences are named.
+        ModelMismatchError: a name, type or shape differs, or the batch axis is fixed below `max_batch`; all
+            differences are named.
     """
     faults = _differences("input", engine.inputs, inputs) + _differences("output", engine.outputs, outputs)
     for spec in engine.inputs:
         if max_batch > 1 and spec.shape and spec.shape[0] is not None:
-            faults.append(f"input {spec.name} has batch axis {spec.shape[0]}, configured is max_batch_size {max_batch}; export it with a dynamic one")
+            faults.append(
+                f"input {spec.name} has batch axis {spec.shape[0]}, configured is max_batch_size {max_batch}; export "
+                "it with a dynamic one"
+            )
     if faults:
         raise ModelMismatchError("the network must have the tensors of its configuration: " + "; ".join(faults))
 

@@ -23,9 +23,13 @@ def toy_files(tmp_path_factory):
         shutil.copy(config, target)
     networks.write_all(root / "models")
     for backend in ("onnxruntime", "avatar"):
-        shutil.copytree(PROJECT / "backends" / backend, root / "backends" / backend, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            PROJECT / "backends" / backend, root / "backends" / backend, ignore=shutil.ignore_patterns("__pycache__")
+        )
     for backend in ("rasterizer", "stabilizer"):
-        shutil.copytree(TOY / "backends" / backend, root / "backends" / backend, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            TOY / "backends" / backend, root / "backends" / backend, ignore=shutil.ignore_patterns("__pycache__")
+        )
     (root / "avatars" / "default").mkdir(parents=True)
     (root / "avatars" / "default" / "avatar.toml").write_text('name = "default"\n')
     return root

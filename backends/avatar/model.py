@@ -1,7 +1,7 @@
 """The `avatar` model: audio chunks in, frames out. One Triton sequence is one session.
 
-`execute` is a coroutine and returns at once, so that no session waits for another and an interrupt overtakes the audio sent
-before it. Frames stay in order because the requests of a session take turns.
+`execute` is a coroutine and returns at once, so that no session waits for another and an interrupt overtakes the audio
+sent before it. Frames stay in order because the requests of a session take turns.
 """
 
 import asyncio
@@ -30,14 +30,17 @@ from avatar.session_config import InStream, SessionConfig
 
 SWEEP_S = 1.0
 SETTLE_S = 0.001
-"""The stub registers a coroutine after it has started it and reports one that is over by then; the client does not wait for this."""
+"""The stub registers a coroutine after starting it, and complains of one that is over by then; no client waits."""
 
 
 class TritonPythonModel:
     """Runs sessions; all logic is in `avatar`."""
 
     def initialize(self, args):
-        parameters = {name: value["string_value"] for name, value in json.loads(args["model_config"]).get("parameters", {}).items()}
+        parameters = {
+            name: value["string_value"]
+            for name, value in json.loads(args["model_config"]).get("parameters", {}).items()
+        }
 
         def setting(name, default):
             return os.environ.get(f"AVATAR_{name.upper()}") or parameters.get(name) or default
@@ -127,7 +130,9 @@ class TritonPythonModel:
                 self.metrics.frames.increment(1)
                 if not entry.has_sent:
                     entry.has_sent = True
-                    self.metrics.first_frame_s.observe(time.perf_counter() - (entry.first_audio_s or time.perf_counter()))
+                    self.metrics.first_frame_s.observe(
+                        time.perf_counter() - (entry.first_audio_s or time.perf_counter())
+                    )
         if reply.is_cancelled():
             raise Cancelled
 

@@ -1,8 +1,8 @@
 """The backend folder that Triton is pointed at: the wheel's Python backend and ours side by side.
 
-`--backend-directory` replaces the default, a symbolic link to the backend library is refused for Python-based backends, and
-the wheel keeps its stubs elsewhere; so a folder is put together. It is named by its content and never changed, because a
-running server has its files mapped.
+`--backend-directory` replaces the default, a symbolic link to the backend library is refused for Python-based
+backends, and the wheel keeps its stubs elsewhere; so a folder is put together. It is named by its content and never
+changed, because a running server has its files mapped.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Everything that is known to keep the server from running, checked beforehand. A finding says what is wrong and what to do."""
+"""What is known to keep the server from running, checked beforehand. A finding says what is wrong and what helps."""
 
 import platform
 import shutil
@@ -69,7 +69,11 @@ def require(findings: list[Finding]) -> None:
 def check_platform(system: str, machine: str) -> Finding:
     ok = (system, machine) == ("Linux", "x86_64")
     detail = f"{system} {machine}"
-    return Finding("platform", ok, detail if ok else f"the wheel's server runs on Linux x86_64, got {detail}; use the container image")
+    return Finding(
+        "platform",
+        ok,
+        detail if ok else f"the wheel's server runs on Linux x86_64, got {detail}; use the container image",
+    )
 
 
 def check_glibc(libc: tuple[str, str]) -> Finding:
@@ -80,7 +84,7 @@ def check_glibc(libc: tuple[str, str]) -> Finding:
     return Finding(
         "glibc",
         ok,
-        got if ok else f"the server needs glibc {needed} or newer, got {got}; use Debian 12, Ubuntu 22.04 or newer, or the container image",
+        got if ok else f"the server needs glibc {needed} or newer, got {got}; use Debian 12, Ubuntu 22.04 or newer",
     )
 
 
@@ -88,7 +92,13 @@ def check_python(interpreter: Interpreter) -> Finding:
     ok = interpreter.version in PYTHON_VERSIONS
     known = ", ".join("{}.{}".format(*version) for version in PYTHON_VERSIONS)
     detail = f"{interpreter.version_text} at {interpreter.python}"
-    return Finding("python", ok, detail if ok else f"the server's environment must be Python {known}, got {detail}; run `make demo` with PYTHON=python3.11")
+    return Finding(
+        "python",
+        ok,
+        detail
+        if ok
+        else f"the server's environment must be Python {known}, got {detail}; run `make demo` with PYTHON=python3.11",
+    )
 
 
 def check_pytriton(interpreter: Interpreter) -> Finding:
@@ -97,11 +107,16 @@ def check_pytriton(interpreter: Interpreter) -> Finding:
         return Finding(
             "nvidia-pytriton",
             False,
-            f"the server's environment must hold nvidia-pytriton, which carries tritonserver, got none at {interpreter.python}; "
+            f"the server's environment must hold nvidia-pytriton, which carries tritonserver, got none at "
+            f"{interpreter.python}; "
             "run `pip install nvidia-pytriton==0.7.0`",
         )
     if interpreter.version in PYTHON_VERSIONS and not interpreter.stub.is_file():
-        return Finding("nvidia-pytriton", False, f"nvidia-pytriton must bring a stub for Python {interpreter.version_text}, got none in {version}")
+        return Finding(
+            "nvidia-pytriton",
+            False,
+            f"nvidia-pytriton must bring a stub for Python {interpreter.version_text}, got none in {version}",
+        )
     return Finding("nvidia-pytriton", True, version or "unknown version")
 
 
@@ -112,7 +127,8 @@ def check_libpython(interpreter: Interpreter) -> Finding:
         "libpython",
         False,
         f"the models' processes need the shared library {interpreter.library}, got a Python without it; on Debian run "
-        f"`apt-get install libpython{interpreter.version_text}`, with pyenv build with PYTHON_CONFIGURE_OPTS=--enable-shared",
+        f"`apt-get install libpython{interpreter.version_text}`, with pyenv build with "
+        "PYTHON_CONFIGURE_OPTS=--enable-shared",
     )
 
 
@@ -122,16 +138,23 @@ def check_numpy(version: str | None) -> Finding:
     return Finding(
         "numpy",
         False,
-        f"the server's environment must hold numpy below 2, got {version or 'none'}: with numpy 2 every model answers with empty "
+        f"the server's environment must hold numpy below 2, got {version or 'none'}: with numpy 2 every model "
+        "answers with empty "
         "tensors; run `pip install 'numpy<2'`",
     )
 
 
 def check_engine(interpreter: Interpreter) -> Finding:
-    engines = [f"{name} {interpreter.packages[name]}" for name in ("openvino", "onnxruntime") if interpreter.packages[name]]
+    engines = [
+        f"{name} {interpreter.packages[name]}" for name in ("openvino", "onnxruntime") if interpreter.packages[name]
+    ]
     if engines:
         return Finding("engines", True, ", ".join(engines))
-    return Finding("engines", False, "the server's environment must hold openvino or onnxruntime, got neither; run `pip install openvino`")
+    return Finding(
+        "engines",
+        False,
+        "the server's environment must hold openvino or onnxruntime, got neither; run `pip install openvino`",
+    )
 
 
 def check_stub_links(interpreter: Interpreter) -> Finding:
@@ -140,11 +163,18 @@ def check_stub_links(interpreter: Interpreter) -> Finding:
     ldd = shutil.which("ldd")
     if ldd is None:
         return Finding("stub libraries", True, "not checked: no ldd here")
-    lines = subprocess.run([ldd, interpreter.stub], capture_output=True, text=True, env={"LD_LIBRARY_PATH": folders}).stdout.splitlines()
+    lines = subprocess.run(
+        [ldd, interpreter.stub], capture_output=True, text=True, env={"LD_LIBRARY_PATH": folders}
+    ).stdout.splitlines()
     missing = [line.split()[0] for line in lines if "not found" in line]
     if not missing:
         return Finding("stub libraries", True, "all found")
-    return Finding("stub libraries", False, f"the models' processes need {', '.join(missing)}, which no folder of {folders} holds; reinstall nvidia-pytriton")
+    return Finding(
+        "stub libraries",
+        False,
+        f"the models' processes need {', '.join(missing)}, which no folder of {folders} holds; reinstall "
+        "nvidia-pytriton",
+    )
 
 
 def check_models(config: ServerConfig) -> list[Finding]:
@@ -162,7 +192,12 @@ def check_models(config: ServerConfig) -> list[Finding]:
 def check_weights(model: str, weights: Path) -> Finding:
     name = f"weights of {model}"
     if not weights.is_file():
-        return Finding(name, False, f"{model} must find its weights at {weights}, got no such file; check out the whole repository or export them")
+        return Finding(
+            name,
+            False,
+            f"{model} must find its weights at {weights}, got no such file; check out the whole repository or export "
+            "them",
+        )
     with weights.open("rb") as file:
         if file.read(len(_LFS_HEADER)) == _LFS_HEADER:
             return Finding(name, False, f"{weights} must be a network, got a Git LFS pointer; run `git lfs pull`")
@@ -176,7 +211,8 @@ def check_shm(needed_bytes: int, free_bytes: int) -> Finding:
     return Finding(
         "/dev/shm",
         False,
-        f"/dev/shm must have {needed:.0f} MiB free for the models' processes, got {free:.0f} MiB; with Docker add --shm-size=1g, in "
+        f"/dev/shm must have {needed:.0f} MiB free for the models' processes, got {free:.0f} MiB; with Docker add "
+        "--shm-size=1g, in "
         "Kubernetes mount an emptyDir of medium Memory there, or pass a smaller --shm-mb",
     )
 
@@ -193,7 +229,8 @@ def check_port(name: str, address: str, port: int) -> Finding:
             return Finding(
                 f"{name} port",
                 False,
-                f"the {name} port must be free, got {address}:{port}: {error.strerror}; stop what listens there or pass another "
+                f"the {name} port must be free, got {address}:{port}: {error.strerror}; stop what listens there or "
+                "pass another "
                 f"--{name}-port (0 takes any free one)",
             )
     return Finding(f"{name} port", True, f"{address}:{port}")

@@ -18,8 +18,8 @@ def add_serve_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "serve",
         help="run the Triton server",
-        description="Runs tritonserver with the avatar's models until SIGTERM or Ctrl-C. Exit codes: 0 stopped, 2 usage, "
-        "3 this machine cannot run it (see `avatar doctor`), 4 a model did not load, 5 the server or a model's process died.",
+        description="Runs tritonserver with the avatar's models until SIGTERM or Ctrl-C. Exit codes: 0 stopped, "
+        "2 usage, 3 this machine cannot run it (see `avatar doctor`), 4 a model did not load, 5 it or a model's process died.",
     )
     _add_server_arguments(parser)
     parser.add_argument("--start-timeout", type=float, metavar="S", help="seconds for all models to load")
@@ -27,7 +27,9 @@ def add_serve_parser(subparsers) -> None:
     parser.add_argument("--log-format", choices=("plain", "json"), default="plain")
     parser.add_argument("--log-level", choices=LEVELS, default="info")
     parser.add_argument("--max-sessions", type=int, metavar="N", help="sessions admitted at once")
-    parser.add_argument("--session-idle", type=float, metavar="S", help="seconds after which a silent session is closed")
+    parser.add_argument(
+        "--session-idle", type=float, metavar="S", help="seconds after which a silent session is closed"
+    )
     parser.add_argument("triton_arguments", nargs="*", metavar="-- ARG", help="further arguments for tritonserver")
     parser.set_defaults(run=serve)
 
@@ -56,7 +58,10 @@ def serve(arguments: argparse.Namespace) -> int:
 
     try:
         with start_server(_config(arguments), log, show, is_cancelled=stop.is_set) as server:
-            log.say("info", f"serving gRPC {server.grpc_address}, HTTP {server.http_address}, metrics {server.metrics_address}")
+            log.say(
+                "info",
+                f"serving gRPC {server.grpc_address}, HTTP {server.http_address}, metrics {server.metrics_address}",
+            )
             while not stop.is_set() and not server.wait(timeout_s=0.2):
                 pass
             if stop.is_set():
@@ -80,7 +85,9 @@ def diagnose(arguments: argparse.Namespace) -> int:
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-repository", type=Path, metavar="DIR")
     parser.add_argument("--avatars", type=Path, metavar="DIR", help="folder of the avatars that may be asked for")
-    parser.add_argument("--model", action="append", default=[], metavar="NAME", help="serve only this model; may be repeated")
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="NAME", help="serve only this model; may be repeated"
+    )
     parser.add_argument("--address", help="where to listen (default 127.0.0.1; 0.0.0.0 for the network)")
     parser.add_argument("--grpc-port", type=int, metavar="PORT", help="default 8001; 0 takes a free one")
     parser.add_argument("--http-port", type=int, metavar="PORT", help="default 8000; 0 takes a free one")

@@ -16,7 +16,12 @@ def examine(config: ServerConfig) -> list[Finding]:
     if stale:
         size = sum(stale.values()) / 2**20
         findings.append(
-            Finding("stale memory", True, f"{len(stale)} regions ({size:.0f} MiB) of killed servers in /dev/shm; `avatar doctor --clean` removes them")
+            Finding(
+                "stale memory",
+                True,
+                f"{len(stale)} regions ({size:.0f} MiB) of killed servers in /dev/shm; `avatar doctor --clean` "
+                "removes them",
+            )
         )
     return findings
 

@@ -1,8 +1,8 @@
 """What the models' processes will find: facts about the Python environment they run in.
 
-Triton starts a *stub* for each model: a C++ program that embeds Python. Since 3.11 it does so in isolated mode, so `PYTHONPATH`
-means nothing to it; it takes the environment of the first `python3` on PATH. An isolated run of the same interpreter therefore
-sees what the stub will see.
+Triton starts a *stub* for each model: a C++ program that embeds Python. Since 3.11 it does so in isolated mode, so
+`PYTHONPATH` means nothing to it; it takes the environment of the first `python3` on PATH. An isolated run of the same
+interpreter therefore sees what the stub will see.
 """
 
 import json

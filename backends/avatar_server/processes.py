@@ -24,8 +24,8 @@ class Stub:
 def stubs(server_pid: int) -> list[Stub]:
     """The model processes of a server that are alive."""
     found = []
-    for pid in _children(server_pid):
-        arguments = _read(pid, "cmdline").split("\0")
+    for pid in children(server_pid):
+        arguments = command(pid)
         if "triton_python_backend_stub" in arguments[0] and is_alive(pid):
             instance = next((text for text in arguments[1:] if re.fullmatch(r".+_\d+_\d+", text)), arguments[0])
             found.append(Stub(pid, instance))
@@ -59,11 +59,19 @@ def stale_regions() -> dict[str, int]:
     for pid in filter(str.isdigit, os.listdir("/proc")):
         mapped |= set(_REGION.findall(_read(int(pid), "maps")))
     return {
-        path.name: path.stat().st_size for path in SHM.glob("triton_*_shm_region_*") if path.name not in mapped and path.owner()
+        path.name: path.stat().st_size
+        for path in SHM.glob("triton_*_shm_region_*")
+        if path.name not in mapped and path.owner()
     }
 
 
-def _children(pid: int) -> list[int]:
+def command(pid: int) -> list[str]:
+    """Its command line; empty once it has ended."""
+    return _read(pid, "cmdline").split("\0")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that it started."""
     return [int(other) for other in os.listdir("/proc") if other.isdigit() and _parent(int(other)) == pid]
 
 

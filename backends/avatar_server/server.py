@@ -180,7 +180,7 @@ class RunningServer:
             raise self.failure
 
     def stop(self) -> None:
-        """Ends the server: running requests get `stop_timeout_s`, then it is killed. Leaves no process and no shared memory."""
+        """Ends the server; running requests get `stop_timeout_s`. Leaves no process and no shared memory."""
         self._stopping.set()
         if self._process.poll() is None:
             self._regions |= processes.shm_regions(self.pid)
@@ -222,7 +222,7 @@ class RunningServer:
             return False
 
     def _watch(self) -> None:
-        """A dead stub leaves every health check of the server green and is never restarted, so it is watched from here."""
+        """A dead stub leaves every health check of the server green and is never restarted: it is watched from here."""
         while not self._stopping.wait(WATCH_S):
             if self._process.poll() is not None:
                 self._fail(f"tritonserver ended by itself with exit code {self._process.returncode}")
@@ -249,7 +249,9 @@ class RunningServer:
 
 
 def _command(config: ServerConfig, interpreter: Interpreter, backends: Path) -> list[str]:
-    selection = ["--model-control-mode=explicit", *(f"--load-model={name}" for name in config.models)] if config.models else []
+    selection = (
+        ["--model-control-mode=explicit", *(f"--load-model={name}" for name in config.models)] if config.models else []
+    )
     return [
         str(interpreter.triton_dir / "bin" / "tritonserver"),
         f"--model-repository={config.model_repository.resolve()}",
@@ -276,7 +278,11 @@ def _environment(config: ServerConfig, interpreter: Interpreter) -> dict[str, st
         environment.pop(name, None)
     # The stub takes the environment of the first python3 on PATH.
     environment["PATH"] = os.pathsep.join((str(interpreter.python.parent), os.environ.get("PATH", "/usr/bin:/bin")))
-    libraries = (str(interpreter.library_dir), str(interpreter.bundled_libraries), os.environ.get("LD_LIBRARY_PATH", ""))
+    libraries = (
+        str(interpreter.library_dir),
+        str(interpreter.bundled_libraries),
+        os.environ.get("LD_LIBRARY_PATH", ""),
+    )
     environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
     environment["PYTHONNOUSERSITE"] = "1"
     environment["AVATAR_AVATARS_DIR"] = str(config.avatars_dir.resolve())

@@ -1,7 +1,8 @@
 """Triton's `onnxruntime` backend for servers that have the Python backend only.
 
-Serves any model whose configuration says `backend: "onnxruntime"`, so that the same config.pbtxt runs here and on a server
-with the C++ backend, which takes no notice of the parameters that only this one knows: `engine`, `precision`, `threads`.
+Serves any model whose configuration says `backend: "onnxruntime"`, so that the same config.pbtxt runs here and on a
+server with the C++ backend, which takes no notice of the parameters that only this one knows: `engine`, `precision`,
+`threads`.
 """
 
 import json
@@ -57,7 +58,9 @@ class TritonPythonModel:
 
     def _response(self, request, results):
         wanted = request.requested_output_names()
-        return pb_utils.InferenceResponse([pb_utils.Tensor(spec.name, results[spec.name]) for spec in self.outputs if spec.name in wanted])
+        return pb_utils.InferenceResponse(
+            [pb_utils.Tensor(spec.name, results[spec.name]) for spec in self.outputs if spec.name in wanted]
+        )
 
 
 def _spec(tensor, batched):

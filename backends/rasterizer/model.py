@@ -20,7 +20,10 @@ class TritonPythonModel:
     """Keeps a renderer for each of the latest avatars; the default one is loaded before the server is ready."""
 
     def initialize(self, args):
-        parameters = {name: value["string_value"] for name, value in json.loads(args["model_config"]).get("parameters", {}).items()}
+        parameters = {
+            name: value["string_value"]
+            for name, value in json.loads(args["model_config"]).get("parameters", {}).items()
+        }
         avatars_dir = Path(os.environ.get("AVATAR_AVATARS_DIR") or parameters.get("avatars_dir") or catalog.AVATARS_DIR)
         workers = int(parameters.get("threads", 0)) or len(os.sched_getaffinity(0))
 

@@ -20,4 +20,6 @@ class TritonPythonModel:
             frames = [stabilize(*row) for row in zip(*batch, strict=True)]
         except Exception as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INTERNAL))
-        return pb_utils.InferenceResponse([pb_utils.Tensor("FRAME", frames[0][None] if len(frames) == 1 else np.stack(frames))])
+        return pb_utils.InferenceResponse(
+            [pb_utils.Tensor("FRAME", frames[0][None] if len(frames) == 1 else np.stack(frames))]
+        )

@@ -51,7 +51,9 @@ class Stream:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def send(self, pcm=(), name="0", start=False, end=False, parameters=None, outputs=("INDEX",), shape=None, dtype=np.int16):
+    def send(
+        self, pcm=(), name="0", start=False, end=False, parameters=None, outputs=("INDEX",), shape=None, dtype=np.int16
+    ):
         """One request of `pcm` [N]."""
         pcm = np.asarray(pcm, dtype)
         request = service_pb2.ModelInferRequest(model_name=self._model, id=name)
@@ -79,7 +81,9 @@ class Stream:
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline_s:
-                raise TimeoutError(f"got {[(r.request, r.is_final, r.error) for r in self.responses[-5:]]}, {self.code}")
+                raise TimeoutError(
+                    f"got {[(r.request, r.is_final, r.error) for r in self.responses[-5:]]}, {self.code}"
+                )
             time.sleep(0.002)
 
     def frames(self, request: str | None = None) -> list[dict]:

@@ -1,7 +1,7 @@
 """What the `avatar` model promises: frames without gaps, one final response for each request, only what was asked for.
 
-Triton writes the responses of one request in order, but takes turns between the requests of a stream where a client reads slower
-than the server sends; INDEX restores the order of a session.
+Triton writes the responses of one request in order, but takes turns between the requests of a stream where a client
+reads slower than the server sends; INDEX restores the order of a session.
 """
 
 import cv2
@@ -27,7 +27,9 @@ def run(server, chunks, parameters=None, outputs=("INDEX",)):
     with Stream(server.grpc_address) as stream:
         for i, chunk in enumerate(chunks):
             last = i == len(chunks) - 1
-            stream.send(chunk, str(i), start=i == 0, end=last, parameters=parameters if i == 0 else None, outputs=outputs)
+            stream.send(
+                chunk, str(i), start=i == 0, end=last, parameters=parameters if i == 0 else None, outputs=outputs
+            )
         stream.wait(len(chunks))
     assert [r.error for r in stream.responses if r.error] == []
     return stream
@@ -64,8 +66,15 @@ def test_requests_sent_one_by_one_arrive_in_order(toy_server):
 def test_frames_do_not_depend_on_the_chunks(toy_server):
     pcm = speech(1.2)
     outputs = ("INDEX", "BLENDSHAPES", "POSE", "VISEME", "STATE", "AUDIO_OUT")
-    cuts = {"whole": [], "hops": range(1600, len(pcm), 1600), "odd": [1, 2, 777, 778, 9001, 15000], "empty": [0, 0, 5000, 5000]}
-    results = {name: run(toy_server, np.split(pcm, list(cut)), {"seed": 3}, outputs).frames() for name, cut in cuts.items()}
+    cuts = {
+        "whole": [],
+        "hops": range(1600, len(pcm), 1600),
+        "odd": [1, 2, 777, 778, 9001, 15000],
+        "empty": [0, 0, 5000, 5000],
+    }
+    results = {
+        name: run(toy_server, np.split(pcm, list(cut)), {"seed": 3}, outputs).frames() for name, cut in cuts.items()
+    }
     for name, frames in results.items():
         assert len(frames) == len(results["whole"]), name
         in_order = sorted(frames, key=lambda frame: frame["INDEX"][0])
@@ -104,9 +113,11 @@ def test_naming_no_output_asks_for_all(toy_server):
 
 
 def test_only_what_is_asked_for_is_computed(toy_server, metrics):
-    before = {stage: metrics(f"avatar_stage_ms_count{{stage=\"{stage}\"}}") for stage in ("motion", "rasterizer", "enhancer")}
+    before = {
+        stage: metrics(f'avatar_stage_ms_count{{stage="{stage}"}}') for stage in ("motion", "rasterizer", "enhancer")
+    }
     frames = run(toy_server, [speech(0.5)], None, ("BLENDSHAPES",)).frames()
-    after = {stage: metrics(f"avatar_stage_ms_count{{stage=\"{stage}\"}}") for stage in before}
+    after = {stage: metrics(f'avatar_stage_ms_count{{stage="{stage}"}}') for stage in before}
     assert [set(frame) for frame in frames] == [{"BLENDSHAPES"}] * 15
     assert after["motion"] > before["motion"]
     assert (after["rasterizer"], after["enhancer"]) == (before["rasterizer"], before["enhancer"])

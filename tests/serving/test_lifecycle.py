@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from avatar_server import processes
+
 from tests.serving.stream import Stream
 
 PROJECT = Path(__file__).resolve().parent.parent.parent

@@ -80,4 +80,6 @@ def _tensors(frame: Frame, outputs: frozenset[str]) -> list:
         "VISEME": frame.viseme,
         "STATE": np.array([frame.state], np.uint8),
     }
-    return [pb_utils.Tensor(name, value[None]) for name, value in values.items() if name in outputs and value is not None]
+    return [
+        pb_utils.Tensor(name, value[None]) for name, value in values.items() if name in outputs and value is not None
+    ]

@@ -1,4 +1,4 @@
-"""The open sessions: how many there may be, which requests belong to which, and when one has been silent for too long."""
+"""The open sessions: how many there may be, whose a request is, and which have been silent for too long."""
 
 import asyncio
 import time
@@ -43,7 +43,8 @@ class Sessions:
 
     Args:
         limit: sessions admitted at once.
-        idle_s: a session without a request for so long is closed. Triton says nothing when a client has gone between requests.
+        idle_s: a session without a request for so long is closed. Triton does not tell when a client has gone
+            between requests.
     """
 
     def __init__(self, limit: int, idle_s: float, clock: Callable[[], float] = time.monotonic):
@@ -65,7 +66,8 @@ class Sessions:
             self.close(old)
         if len(self._open) >= self._limit:
             raise CapacityError(
-                f"this server runs at most {self._limit} sessions at once and all are taken; retry later or on another server"
+                f"this server runs at most {self._limit} sessions at once and all are taken; retry later or on "
+                "another server"
             )
 
     def open(self, key: int | str, session: Session, producer: Producer, outputs: frozenset[str]) -> Open:
@@ -79,7 +81,8 @@ class Sessions:
         """
         if (entry := self._open.get(key)) is None:
             raise SessionNotFoundError(
-                f"session {key!r} is not open: it has ended, failed, or was idle for {self._idle_s:g} s; open a new one with sequence_start"
+                f"session {key!r} is not open: it has ended, failed, or was idle for {self._idle_s:g} s; open a new "
+                "one with sequence_start"
             )
         return entry
 

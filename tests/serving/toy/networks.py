@@ -28,7 +28,9 @@ def audio_encoder() -> onnx.ModelProto:
         helper.make_node("Cast", ["tiled"], ["FEATURES"], to=TensorProto.FLOAT16),
     ]
     constants = {"rows": np.array([-1, ROWS, SAMPLES]), "tiles": np.array([1, 1, FEATURES])}
-    return _model(nodes, constants, {"AUDIO": (np.float32, [ROWS * SAMPLES])}, {"FEATURES": (np.float16, [ROWS, FEATURES])})
+    return _model(
+        nodes, constants, {"AUDIO": (np.float32, [ROWS * SAMPLES])}, {"FEATURES": (np.float16, [ROWS, FEATURES])}
+    )
 
 
 def motion() -> onnx.ModelProto:
@@ -43,7 +45,11 @@ def motion() -> onnx.ModelProto:
         helper.make_node("Softmax", ["scores"], ["VISEME"], axis=2),
     ]
     constants = {"jaw": jaw, "no_pose": np.zeros((1, 1, 6), np.float32), "visemes": np.ones((1, 1, 20), np.float32)}
-    outputs = {"BLENDSHAPES": (np.float32, [ROWS, 52]), "POSE": (np.float32, [ROWS, 6]), "VISEME": (np.float32, [ROWS, 20])}
+    outputs = {
+        "BLENDSHAPES": (np.float32, [ROWS, 52]),
+        "POSE": (np.float32, [ROWS, 6]),
+        "VISEME": (np.float32, [ROWS, 20]),
+    }
     return _model(nodes, constants, {"FEATURES": (np.float16, [ROWS, FEATURES])}, outputs)
 
 

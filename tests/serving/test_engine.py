@@ -1,0 +1,98 @@
+"""Networks on OpenVINO and ONNX Runtime: equal results, and a network that is not as configured is refused."""
+
+import numpy as np
+import onnx
+import pytest
+
+from avatar.engine import ENGINES, EngineConfig, ModelMismatchError, TensorSpec, check_signature, load
+from tests.serving.toy import networks
+
+F32 = np.dtype(np.float32)
+X = TensorSpec("X", F32, (None, 4))
+Y = TensorSpec("Y", F32, (None, 4))
+
+
+def loaded(tmp_path, model, engine="openvino", **options):
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    return load(path, EngineConfig(engine, threads=1, **options))
+
+
+@pytest.fixture(params=ENGINES)
+def engine_name(request):
+    pytest.importorskip(request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_runs(tmp_path, engine_name, batch):
+    engine = loaded(tmp_path, networks.scale(3), engine_name)
+    x = np.random.default_rng(0).random((batch, 4), np.float32)
+    np.testing.assert_allclose(engine.run({"X": x})["Y"], 3 * x, rtol=1e-6)
+    assert (engine.inputs, engine.outputs) == ((X,), (Y,))
+    assert engine.name.startswith(engine_name)
+
+
+def test_results_are_the_callers_own(tmp_path, engine_name):
+    engine = loaded(tmp_path, networks.scale(2), engine_name)
+    first = engine.run({"X": np.ones((1, 4), np.float32)})["Y"]
+    engine.run({"X": np.zeros((1, 4), np.float32)})
+    np.testing.assert_array_equal(first, 2)
+
+
+def test_half_precision_tensors(tmp_path, engine_name):
+    audio = np.random.default_rng(0).uniform(-1, 1, (2, 24000)).astype(np.float32)
+    features = loaded(tmp_path, networks.audio_encoder(), engine_name).run({"AUDIO": audio})["FEATURES"]
+    expected = np.abs(audio).reshape(2, 75, 320).mean(2, keepdims=True)
+    assert (features.dtype, features.shape) == (np.float16, (2, 75, 768))
+    np.testing.assert_allclose(features, np.broadcast_to(expected, features.shape), atol=1e-3)
+
+
+def test_unused_input_stays(tmp_path, engine_name):
+    engine = loaded(tmp_path, networks.enhancer(), engine_name)
+    assert [spec.name for spec in engine.inputs] == ["RASTER", "MASK"]
+    raster = np.random.default_rng(0).integers(0, 256, (1, 512, 512, 4), np.uint8)
+    result = engine.run({"RASTER": raster, "MASK": np.zeros((1, 512, 512), np.uint8)})
+    np.testing.assert_array_equal(result["IMAGE"], raster)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "words"),
+    [
+        ([TensorSpec("Z", F32, (None, 4))], [Y], "input Z is configured, the network has X"),
+        (
+            [TensorSpec("X", np.dtype(np.int16), (None, 4))],
+            [Y],
+            r"input X int16 \[-1, 4\] is configured, the network has X float32",
+        ),
+        ([TensorSpec("X", F32, (None, 5))], [Y], r"input X float32 \[-1, 5\] is configured"),
+        ([TensorSpec("X", F32, (None, 4, 1))], [Y], r"input X float32 \[-1, 4, 1\] is configured"),
+        ([X], [TensorSpec("IMAGE", F32, (None, 4))], "output IMAGE is configured, the network has Y"),
+        ([], [Y], "input X of the network is not configured"),
+    ],
+)
+def test_mismatch(tmp_path, engine_name, inputs, outputs, words):
+    with pytest.raises(ModelMismatchError, match=words):
+        check_signature(loaded(tmp_path, networks.scale(1), engine_name), inputs, outputs, max_batch=4)
+
+
+def test_fixed_batch(tmp_path, engine_name):
+    engine = loaded(tmp_path, networks.scale(1, batch=1), engine_name)
+    check_signature(engine, [X], [Y], max_batch=1)
+    with pytest.raises(ModelMismatchError, match="batch axis 1, configured is max_batch_size 4"):
+        check_signature(engine, [X], [Y], max_batch=4)
+
+
+def test_matching_signature(tmp_path, engine_name):
+    check_signature(loaded(tmp_path, networks.scale(1), engine_name), [X], [Y], max_batch=4)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="must be an ONNX file, got .*model.onnx"):
+        load(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(("field", "value"), [("engine", "tensorflow"), ("precision", "int3"), ("threads", -1)])
+def test_bad_config(field, value):
+    with pytest.raises(ValueError, match=field):
+        EngineConfig(**{field: value})
