@@ -19,7 +19,7 @@ def add_serve_parser(subparsers) -> None:
         "serve",
         help="run the Triton server",
         description="Runs tritonserver with the avatar's models until SIGTERM or Ctrl-C. Exit codes: 0 stopped, "
-        "2 usage, 3 this machine cannot run it (see `avatar doctor`), 4 a model did not load, 5 it or a model's process died.",
+        "2 usage, 3 this machine cannot run it (see `avatar doctor`), 4 a model did not load, 5 a process died.",
     )
     _add_server_arguments(parser)
     parser.add_argument("--start-timeout", type=float, metavar="S", help="seconds for all models to load")
