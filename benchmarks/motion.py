@@ -17,8 +17,8 @@ from avatar.motion import Motion
 from avatar.speech import Speech
 from avatar.visemes import VISEME_INDEX
 from training.motion.lip_gap import LipGap
-from training.motion.targets import with_pauses
 from training.speech_corpus import Utterance, read_shard
+from training.speech_corpus.pauses import with_pauses
 from training.teacher import Targets, teach
 from training.teacher.track import VOWEL_INDICES
 

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,15 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
     return config.learning_rate * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
 
 
+def moving_average(decay: float) -> Callable:
+    """Exponential average of weights that forgets its beginning: after n steps it decays by (1 + n) / (10 + n), at most `decay`."""
+
+    def update(averaged: torch.Tensor, current: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        return torch.lerp(current, averaged, min(decay, (1.0 + float(count)) / (10.0 + float(count))))
+
+    return update
+
+
 class Trainer:
     """Networks, optimizer and their checkpoint.
 
@@ -73,9 +83,7 @@ class Trainer:
         ).to(self.device)
         self.loss = loss.to(self.device)
         self.optimizer = torch.optim.AdamW(self.networks.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-        self.averaged = torch.optim.swa_utils.AveragedModel(
-            self.networks, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.average)
-        )
+        self.averaged = torch.optim.swa_utils.AveragedModel(self.networks, avg_fn=moving_average(config.average))
         self.step, self.elapsed_s = 0, 0.0
         if self.checkpoint.exists():
             self._resume()

@@ -89,14 +89,11 @@ def phones_from_symbols(symbols: list[tuple[str, float]], audio: np.ndarray, rat
     return [Phone(*phone) for phone in phones]
 
 
-def speak(text: str, length_scale: float = 1.0, noise_scale: float = 0.667, speed: float = 1.0) -> Utterance:
-    """Speaks a sentence with the bundled voice en_US-joe-medium.
+def speak_native(text: str, length_scale: float = 1.0, noise_scale: float = 0.667) -> tuple[np.ndarray, int, list[tuple[str, float]]]:
+    """Speaks at the voice's own rate.
 
-    Args:
-        text: English.
-        length_scale: above 1 speaks slower at the same pitch.
-        noise_scale: variation of the voice, 0 to 1.
-        speed: see `conform`.
+    Returns:
+        Sound float [samples], its rate in Hz, and the symbols with their durations in seconds.
 
     Raises:
         RuntimeError: if the voice gives no durations.
@@ -113,6 +110,18 @@ def speak(text: str, length_scale: float = 1.0, noise_scale: float = 0.667, spee
         pieces.append(chunk.audio_float_array)
         durations_s = chunk.phoneme_id_samples / rate_hz
         symbols += blanks_to_neighbours([symbol_of_id[i] for i in chunk.phoneme_ids], durations_s)
-    audio = np.concatenate(pieces)
+    return np.concatenate(pieces), rate_hz, symbols
+
+
+def speak(text: str, length_scale: float = 1.0, noise_scale: float = 0.667, speed: float = 1.0) -> Utterance:
+    """Speaks a sentence with the bundled voice en_US-joe-medium.
+
+    Args:
+        text: English.
+        length_scale: above 1 speaks slower at the same pitch.
+        noise_scale: variation of the voice, 0 to 1.
+        speed: see `conform`.
+    """
+    audio, rate_hz, symbols = speak_native(text, length_scale, noise_scale)
     audio, phones = conform(audio, rate_hz, phones_from_symbols(symbols, audio, rate_hz), speed)
     return Utterance(audio, phones, text, "piper:en_US-joe-medium")
