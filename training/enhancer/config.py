@@ -45,7 +45,7 @@ class TrainingConfig:
 
     steps: int = 6000
     minutes: float = 0.0
-    batch: int = 2
+    batch: int = 1
     learning_rate: float = 2e-3
     warmup: float = 0.02
     weight_decay: float = 1e-3
