@@ -1,6 +1,7 @@
 """Client of the real-time talking avatar: speech in, frames out, over gRPC."""
 
-from avatar_client.aio import AsyncAvatarClient, AsyncSession
+from avatar_client.aio import AsyncAvatarClient
+from avatar_client.aio_session import AsyncSession
 from avatar_client.channel import DEFAULT_ADDRESS, Connection, Tls
 from avatar_client.client import AvatarClient
 from avatar_client.errors import (

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from avatar_client.errors import InvalidRequest
 
@@ -50,10 +51,12 @@ class Connection:
     def __post_init__(self):
         host, _, port = self.address.rpartition(":")
         if not host or not port.isdigit() or "//" in self.address:
-            raise InvalidRequest(f"the server address must be host:port, got {self.address!r}; the default is {DEFAULT_ADDRESS}")
+            raise InvalidRequest(
+                f"the server address must be host:port, got {self.address!r}; the default is {DEFAULT_ADDRESS}"
+            )
 
     def grpc_options(self) -> list[tuple[str, int]]:
-        """Channel options: no limit on message size, keep-alive while a session is open, one connection for each client."""
+        """No limit on message size, keep-alive while a session is open, one connection for each client."""
         return [
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", -1),
@@ -69,3 +72,12 @@ class Connection:
 def credentials(tls: Tls) -> grpc.ChannelCredentials:
     """What gRPC wants to know about certificates."""
     return grpc.ssl_channel_credentials(tls.root_certificates, tls.private_key, tls.certificate_chain)
+
+
+def model_is_ready(stub: service_pb2_grpc.GRPCInferenceServiceStub, connection: Connection, timeout_s: float) -> bool:
+    """Whether the server answers and has the model loaded."""
+    request = service_pb2.ModelReadyRequest(name=connection.model)
+    try:
+        return stub.ModelReady(request, timeout=timeout_s, metadata=connection.metadata).ready
+    except grpc.RpcError:
+        return False

@@ -8,7 +8,8 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -92,9 +93,15 @@ def _add_render(verbs) -> None:
         "render", help="sound file to video file",
         description="Streams a sound file through the server and writes the talking head as a video.",
     )  # fmt: skip
-    parser.add_argument("audio", metavar="IN", help="WAV, FLAC, MP3, OGG, ...; any rate and channels; - for standard input")
-    parser.add_argument("-o", "--output", metavar="OUT", help="video to write: .mp4, .mov or .mkv (default: IN with .mp4)")
-    parser.add_argument("--timings", action="store_true", help="also print frame rate and the milliseconds of each stage")
+    parser.add_argument(
+        "audio", metavar="IN", help="WAV, FLAC, MP3, OGG, ...; any rate and channels; - for standard input"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help="video to write: .mp4, .mov or .mkv (default: IN with .mp4)"
+    )
+    parser.add_argument(
+        "--timings", action="store_true", help="also print frame rate and the milliseconds of each stage"
+    )
     _add_common(parser)
     parser.set_defaults(run=_render)
 
@@ -114,8 +121,12 @@ def _add_stream(verbs) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--server", metavar="HOST:PORT", help="a running server; without it one is started for this command")
-    parser.add_argument("--metrics-url", metavar="URL", help="its Prometheus page (default: port 8002 of the same host)")
+    parser.add_argument(
+        "--server", metavar="HOST:PORT", help="a running server; without it one is started for this command"
+    )
+    parser.add_argument(
+        "--metrics-url", metavar="URL", help="its Prometheus page (default: port 8002 of the same host)"
+    )
     parser.add_argument("--avatar", metavar="NAME", help="which avatar (default: the server's)")
     parser.add_argument("--fps", type=int, default=30, metavar="N", help="25, 30, 50 or 60 (default 30)")
     parser.add_argument("--size", type=int, metavar="PX", help="512 or 256 (default 512)")
@@ -137,12 +148,11 @@ def _render(arguments: argparse.Namespace) -> int:
     options = _options(arguments, "image", "audio")
     with AudioFile(arguments.audio) as audio:
         _refuse_overwriting(arguments.audio, output)
-        with server(arguments.server, arguments.metrics_url, quiet=arguments.quiet) as endpoint:
-            with AvatarClient(endpoint.address) as client, _bar(audio, arguments) as bar:
-                result = render(
-                    client, audio, output, options, metrics_url=endpoint.metrics_url,
-                    progress=lambda frames, _: bar.update(frames - bar.n),
-                )  # fmt: skip
+        with _connected(arguments, audio) as (client, metrics_url, bar):
+            result = render(
+                client, audio, output, options, metrics_url=metrics_url,
+                progress=lambda frames, _: bar.update(frames - bar.n),
+            )  # fmt: skip
     print(json.dumps(result.as_dict()) if arguments.json else render_text(result, arguments.timings))
     return 0
 
@@ -152,13 +162,15 @@ def _stream(arguments: argparse.Namespace) -> int:
         raise InvalidRequest(f"--chunk-ms must be 1 to 1000, got {arguments.chunk_ms}")
     pictures = ("image", "audio") if arguments.output or arguments.frames else ("image",)
     options = _options(arguments, *pictures)
-    with AudioFile(arguments.audio) as audio, _sink(arguments, audio) as sink:
-        with server(arguments.server, arguments.metrics_url, quiet=arguments.quiet) as endpoint:
-            with AvatarClient(endpoint.address) as client, _bar(audio, arguments) as bar:
-                result = stream(
-                    client, audio, options, chunk_ms=arguments.chunk_ms,
-                    on_frame=lambda frame: (sink.write(frame), bar.update(1)),
-                )  # fmt: skip
+    with (
+        AudioFile(arguments.audio) as audio,
+        _sink(arguments, audio) as sink,
+        _connected(arguments, audio) as (client, _, bar),
+    ):
+        result = stream(
+            client, audio, options, chunk_ms=arguments.chunk_ms,
+            on_frame=lambda frame: (sink.write(frame), bar.update(1)),
+        )  # fmt: skip
     print(json.dumps(result.as_dict()) if arguments.json else stream_text(result))
     return 0
 
@@ -192,6 +204,17 @@ def _refuse_overwriting(source: str, output: str) -> None:
         raise InvalidRequest(f"the output must be another file than the input, got {output} for both; pass -o")
 
 
+@contextmanager
+def _connected(arguments: argparse.Namespace, audio: AudioFile) -> Iterator[tuple[AvatarClient, str, tqdm]]:
+    """A client of the named server or of one started for this command, its metrics page, and a bar of frames."""
+    with (
+        server(arguments.server, arguments.metrics_url, quiet=arguments.quiet) as endpoint,
+        AvatarClient(endpoint.address) as client,
+        _bar(audio, arguments) as bar,
+    ):
+        yield client, endpoint.metrics_url, bar
+
+
 def _bar(audio: AudioFile, arguments: argparse.Namespace) -> tqdm:
     total = None if audio.duration_s is None else round(audio.duration_s * arguments.fps)
     interval_s = 0.1 if sys.stderr.isatty() else 2.0
@@ -202,7 +225,9 @@ def render_text(result: RenderResult, with_timings: bool) -> str:
     """The result for a reader; one line, or a small table with the stages."""
     lines = [f"{result.output}: {result.frames} frames, {result.video_s:.2f} s of video in {result.elapsed_s:.2f} s"]
     if with_timings:
-        lines.append(f"frames per second  {result.frames_per_s:8.1f}   first frame after {result.first_frame_ms:.0f} ms")
+        lines.append(
+            f"frames per second  {result.frames_per_s:8.1f}   first frame after {result.first_frame_ms:.0f} ms"
+        )
         lines.extend(f"{name:<18} {stage.mean_ms:8.2f} ms x {stage.calls}" for name, stage in result.stages.items())
         if not result.stages:
             lines.append("stage times: the server tells none; is its metrics port reachable (--metrics-url)?")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from avatar_client.channel import Connection, credentials
+from avatar_client.channel import Connection, credentials, model_is_ready
 from avatar_client.errors import ServerUnavailable, from_status
 from avatar_client.protocol import Flow
 from avatar_client.session import Session
@@ -45,11 +45,7 @@ class AvatarClient:
 
     def is_ready(self, timeout_s: float = 2.0) -> bool:
         """Whether the server answers and the avatar model is loaded."""
-        request = service_pb2.ModelReadyRequest(name=self.connection.model)
-        try:
-            return self._stub.ModelReady(request, timeout=timeout_s, metadata=self.connection.metadata).ready
-        except grpc.RpcError:
-            return False
+        return model_is_ready(self._stub, self.connection, timeout_s)
 
     def wait_until_ready(self, timeout_s: float = 60.0) -> None:
         """Returns once the model is ready.

@@ -17,8 +17,8 @@ class ServerPackageMissing(ServerUnavailable):
 
     def __init__(self, reason: Exception):
         super().__init__(
-            f"no server was named and none can be started here ({reason}); name one with --server HOST:PORT, or install the "
-            "server from the source tree with `pip install -e .` (Linux x86-64, Python 3.10 to 3.12)"
+            f"no server was named and none can be started here ({reason}); name one with --server HOST:PORT, or "
+            "install the server from the source tree with `pip install -e .` (Linux x86-64, Python 3.10 to 3.12)"
         )
 
 

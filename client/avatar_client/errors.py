@@ -45,25 +45,25 @@ class ServerError(AvatarClientError):
     """The server failed while it worked on the session; its log says more."""
 
 
-_STATUS_OF_NAME = {code.name: code for code in grpc.StatusCode} | {
-    "INVALID_ARG": grpc.StatusCode.INVALID_ARGUMENT,
-    "UNSUPPORTED": grpc.StatusCode.UNIMPLEMENTED,
-}
-_NAMED_STATUS = re.compile(r"^\[?([A-Z_]{6,20})\]?:? +(.*)", re.DOTALL)
 _TRANSPORT = re.compile(
-    r"failed to connect|connection (refused|reset|attempt|timed out)|socket closed|goaway|keepalive|ping timeout|recvmsg"
-    r"|sendmsg|stream removed|dns|name resolution|endpoint closing|broken pipe|rst_stream|transport|tcp handshaker|too_many_pings",
+    r"failed to connect|connection (refused|reset|attempt|timed out)|socket closed|goaway|keepalive|ping timeout"
+    r"|recvmsg|sendmsg|stream removed|dns|name resolution|endpoint closing|broken pipe|rst_stream|transport"
+    r"|tcp handshaker|too_many_pings",
     re.IGNORECASE,
 )
-_CAPACITY = re.compile(r"at most \d+ sessions|as many sessions as|capacity|server is full|maximum queue size", re.IGNORECASE)
+_CAPACITY = re.compile(
+    r"at most \d+ sessions|as many sessions as|capacity|server is full|maximum queue size", re.IGNORECASE
+)
 _GONE = re.compile(r"exiting|shutting down|not ready|is not healthy|not available for inference", re.IGNORECASE)
 _LOST = re.compile(
-    r"START flag|no such session|session .* is not open|session .* ended before|takes no audio after its end|session has ended",
+    r"START flag|no such session|session .* is not open|session .* ended before|takes no audio after its end",
     re.IGNORECASE,
 )
 _STAGE_FAILED = re.compile(r"^stage \w+ failed|the server failed on this session", re.IGNORECASE)
 _CANCELLED = re.compile(r"request was cancelled|request cancelled", re.IGNORECASE)
-_REFUSED = re.compile(r"\bmust\b|\bmay only\b|\bgot\b|unknown|unexpected|not found|not installed|no avatar", re.IGNORECASE)
+_REFUSED = re.compile(
+    r"\bmust\b|\bmay only\b|\bgot\b|unknown|unexpected|not found|not installed|no avatar", re.IGNORECASE
+)
 
 
 def is_transport_failure(code: grpc.StatusCode, message: str) -> bool:
@@ -98,15 +98,12 @@ def from_status(code: grpc.StatusCode, message: str, *, started: bool) -> Avatar
     return ServerError(message)
 
 
-def from_stream_message(message: str, *, started: bool) -> AvatarClientError:
+def from_stream_message(message: str) -> AvatarClientError:
     """The exception for an error inside the stream.
 
-    Triton's stream carries an error's message but not its code. The avatar model therefore names the code in front of its
-    message, as in `INVALID_ARGUMENT: fps must be ...`; what Triton itself refuses is told by its words.
+    Triton's stream carries an error's message but not its code, so its words must tell. The header `triton_grpc_error`
+    would bring the code, by ending the stream; but tritonserver 2.51 then crashes on the session's next request.
     """
-    named = _NAMED_STATUS.match(message)
-    if named and named[1] in _STATUS_OF_NAME:
-        return from_status(_STATUS_OF_NAME[named[1]], named[2], started=started)
     if _GONE.search(message):
         return ServerUnavailable(message)
     if _CAPACITY.search(message):
@@ -135,8 +132,12 @@ def explain(error: Exception, address: str, *, started: bool) -> AvatarClientErr
 def not_admitted(address: str, ready: bool, timeout_s: float) -> AvatarClientError:
     """What a start without any answer means: Triton says nothing while it queues a session that it has no slot for."""
     if ready:
-        return CapacityError(f"{address} is ready but did not admit the session within {timeout_s:g} s; retry later or elsewhere")
-    return ServerUnavailable(f"{address} did not answer within {timeout_s:g} s; is it an avatar server, and is it ready?")
+        return CapacityError(
+            f"{address} is ready but did not admit the session within {timeout_s:g} s; retry later or elsewhere"
+        )
+    return ServerUnavailable(
+        f"{address} did not answer within {timeout_s:g} s; is it an avatar server, and is it ready?"
+    )
 
 
 def holds_slot(error: AvatarClientError) -> bool:

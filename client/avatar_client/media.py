@@ -148,7 +148,9 @@ class AudioFile:
         channels = frame.layout.nb_channels
         by_sample = finite.all(axis=0) if frame.format.is_planar else finite.reshape(-1, channels).all(axis=1)
         position_s = (self._decoded_samples + int(np.argmin(by_sample))) / frame.sample_rate
-        raise InvalidAudio(f"{self._name} must hold finite samples, got NaN or infinity at {position_s:.3f} s; repair the recording")
+        raise InvalidAudio(
+            f"{self._name} must hold finite samples, got NaN or infinity at {position_s:.3f} s; repair the recording"
+        )
 
 
 def delivered_rate_hz(source_rate_hz: int) -> int:
@@ -176,7 +178,9 @@ def _open_container(path: str | Path, name: str):
     except PermissionError as error:
         raise InvalidAudio(f"{name} cannot be read: permission denied; check its mode and owner") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InvalidAudio(f"{name} is not a sound file that can be decoded ({_reason(error)}); give WAV, FLAC, MP3 or OGG") from error
+        raise InvalidAudio(
+            f"{name} is not a sound file that can be decoded ({_reason(error)}); give WAV, FLAC, MP3 or OGG"
+        ) from error
 
 
 def _reason(error: Exception) -> str:

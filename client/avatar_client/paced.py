@@ -114,9 +114,11 @@ class _Microphone(threading.Thread):
         return self.sent_at_s[index] if index < len(self.sent_at_s) else self.ended_at_s
 
 
-def _evaluate(arrivals: list[tuple[float, float]], microphone: _Microphone, fps: int, lookahead_s: float) -> StreamResult:
+def _evaluate(
+    arrivals: list[tuple[float, float]], microphone: _Microphone, fps: int, lookahead_s: float
+) -> StreamResult:
     latencies_ms = [(at_s - microphone.ready_at_s(pts_s + lookahead_s)) * 1000 for pts_s, at_s in arrivals]
-    gaps_ms = [(later[1] - earlier[1]) * 1000 for earlier, later in zip(arrivals, arrivals[1:])]
+    gaps_ms = [(later[1] - earlier[1]) * 1000 for earlier, later in zip(arrivals, arrivals[1:], strict=False)]
     first_pts_s, first_at_s = arrivals[0]
     late = sum(at_s - first_at_s > pts_s - first_pts_s + 1 / fps for pts_s, at_s in arrivals)
     return StreamResult(

@@ -1,13 +1,11 @@
 """Whatever a caller calls PCM, as int16 mono."""
 
-from typing import Union
-
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar_client.errors import InvalidAudio
 
-PCM = Union[NDArray[np.int16], NDArray[np.float32], NDArray[np.float64], bytes, bytearray, memoryview]
+PCM = NDArray[np.int16] | NDArray[np.float32] | NDArray[np.float64] | bytes | bytearray | memoryview
 
 INT16_SCALE = 32768.0
 LOUDEST_FLOAT = 4.0
@@ -26,11 +24,15 @@ def to_int16(pcm: PCM) -> NDArray[np.int16]:
     if isinstance(pcm, (bytes, bytearray, memoryview)):
         raw = bytes(pcm)
         if len(raw) % 2:
-            raise InvalidAudio(f"PCM bytes must be whole little-endian int16 samples, got {len(raw)} bytes; keep the odd byte back")
+            raise InvalidAudio(
+                f"PCM bytes must be whole little-endian int16 samples, got {len(raw)} bytes; keep the odd byte back"
+            )
         return np.frombuffer(raw, dtype="<i2")
     samples = np.asarray(pcm)
     if samples.ndim != 1:
-        raise InvalidAudio(f"PCM must be mono with shape [samples], got shape {list(samples.shape)}; mix the channels down first")
+        raise InvalidAudio(
+            f"PCM must be mono with shape [samples], got shape {list(samples.shape)}; mix the channels down first"
+        )
     if samples.dtype == np.int16:
         return samples.astype("<i2", copy=True)
     if samples.dtype in (np.float32, np.float64):
@@ -44,8 +46,12 @@ def _from_float(samples: NDArray) -> NDArray[np.int16]:
     finite = np.isfinite(samples)
     if not finite.all():
         first = int(np.argmin(finite))
-        raise InvalidAudio(f"PCM must be finite, got {samples[first]} at sample {first} of this chunk; remove NaN and infinity")
+        raise InvalidAudio(
+            f"PCM must be finite, got {samples[first]} at sample {first} of this chunk; remove NaN and infinity"
+        )
     peak = float(np.abs(samples).max()) if samples.size else 0.0
     if peak > LOUDEST_FLOAT:
-        raise InvalidAudio(f"float PCM must lie in [-1, 1], got a peak of {peak:g}; divide int16-scaled samples by 32768")
+        raise InvalidAudio(
+            f"float PCM must lie in [-1, 1], got a peak of {peak:g}; divide int16-scaled samples by 32768"
+        )
     return np.clip(np.rint(samples * INT16_SCALE), -INT16_SCALE, INT16_SCALE - 1).astype(np.int16)

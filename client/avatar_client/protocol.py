@@ -6,8 +6,8 @@
   look-ahead) is ever made or received ahead, and an interruption has little to drop;
 * audio the caller has handed over but that is not on the wire yet stays under `max_queued_s`.
 
-It also puts responses back in order: Triton keeps the order within one request, but responses of the next request of the
-same stream may overtake the last ones of this.
+It also puts responses back in order: Triton keeps the order within one request, but responses of the next request of
+the same stream may overtake the last ones of this.
 """
 
 from collections import deque
@@ -31,8 +31,8 @@ class Flow:
     """How much may be under way.
 
     Attributes:
-        max_ahead_s: audio sent whose frames the caller has not taken yet. At least the look-ahead plus 0.2 s; more gives
-            throughput, less makes `interrupt()` quicker.
+        max_ahead_s: audio sent whose frames the caller has not taken yet. At least the look-ahead plus 0.2 s; more
+            gives throughput, less makes `interrupt()` quicker.
         max_queued_s: audio accepted by `send()` that waits for its turn; `send()` blocks beyond it.
         max_chunk_s: longest audio of one request.
     """
@@ -46,7 +46,9 @@ class Flow:
             if not getattr(self, name) > 0:
                 raise InvalidRequest(f"{name} must be positive, got {getattr(self, name)}")
         if self.max_chunk_s > self.max_ahead_s:
-            raise InvalidRequest(f"max_chunk_s must be at most max_ahead_s = {self.max_ahead_s}, got {self.max_chunk_s}")
+            raise InvalidRequest(
+                f"max_chunk_s must be at most max_ahead_s = {self.max_ahead_s}, got {self.max_chunk_s}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class SessionProtocol:
         return self._queued_samples < self._queue_samples
 
     def start(self) -> service_pb2.ModelInferRequest:
-        """The session's first request: all parameters, no audio. Its final response says that the session was accepted."""
+        """The session's first request: all parameters, no audio. Its final response means that it was accepted."""
         return self._request(np.zeros(0, np.int16), start=True, parameters=self._options.request_parameters())
 
     def push(self, pcm: NDArray[np.int16]) -> None:
@@ -176,12 +178,14 @@ class SessionProtocol:
             AvatarClientError: the response makes no sense, or is an error that names no request.
         """
         infer, message = response.infer_response, response.error_message
-        error = from_stream_message(message, started=self._next_in_order > 0) if message else None
+        error = from_stream_message(message) if message else None
         if error is not None and not infer.id:
             raise error
         number = int(infer.id)
         frame = None if error else wire.parse_frame(infer, received_s)
-        self._arrived.setdefault(number, deque()).append(Received(number, frame, error is not None or wire.is_final(infer), error))
+        self._arrived.setdefault(number, deque()).append(
+            Received(number, frame, error is not None or wire.is_final(infer), error)
+        )
 
     def next_received(self) -> Received | None:
         """The next response in order, or None until more has arrived. A final one gives its request's credit back."""
@@ -207,7 +211,9 @@ class SessionProtocol:
         if self._in_flight_samples == 0:
             return True
         room = self._ahead_samples - self._in_flight_samples
-        return len(self._in_flight) < MAXIMUM_REQUESTS_IN_FLIGHT and room >= min(self._queued_samples, self._chunk_samples)
+        return len(self._in_flight) < MAXIMUM_REQUESTS_IN_FLIGHT and room >= min(
+            self._queued_samples, self._chunk_samples
+        )
 
     def _next_chunk(self) -> NDArray[np.int16]:
         """Takes up to one chunk from the front of the outbox, joining what lies together there."""

@@ -1,5 +1,6 @@
 """One blocking session: audio goes in with `send`, frames come out by iteration."""
 
+import contextlib
 import queue
 import threading
 import time
@@ -7,12 +8,17 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2_grpc
 
-from avatar_client.channel import Connection
+from avatar_client.channel import Connection, model_is_ready
 from avatar_client.errors import (
-    AvatarClientError, DeadlineExceeded, ServerUnavailable, SessionClosed, SessionLost,
-    explain, holds_slot, not_admitted,
+    AvatarClientError,
+    DeadlineExceeded,
+    SessionClosed,
+    SessionLost,
+    explain,
+    holds_slot,
+    not_admitted,
 )  # fmt: skip
 from avatar_client.pcm import PCM, to_int16
 from avatar_client.protocol import Flow, SessionProtocol
@@ -56,7 +62,10 @@ class Session:
         self._streaming = True
         self._call = stub.ModelStreamInfer(iter(self._outgoing.get, _END_OF_REQUESTS), metadata=connection.metadata)
         self._receiver = threading.Thread(
-            target=_receive, args=(self._call, self._incoming), name=f"avatar-session-{self.session_id[:8]}", daemon=True
+            target=_receive,
+            args=(self._call, self._incoming),
+            name=f"avatar-session-{self.session_id[:8]}",
+            daemon=True,
         )
         self._receiver.start()
         self._open(open_timeout_s)
@@ -65,7 +74,7 @@ class Session:
         """Hands audio over. Returns at once unless `Flow.max_queued_s` of audio is waiting already.
 
         Args:
-            pcm: [samples] mono int16, or float32/float64 in [-1, 1], or little-endian int16 bytes; any length, also empty.
+            pcm: [samples] mono int16, or float32/float64 in [-1, 1], or little-endian int16 bytes; also empty.
             timeout_s: how long to wait for room in the queue; None waits as long as the session lives.
 
         Raises:
@@ -76,7 +85,9 @@ class Session:
         """
         samples = to_int16(pcm)
         with self._changed:
-            usable = self._changed.wait_for(lambda: self._closed or self._failure or self._protocol.has_room(), timeout_s)
+            usable = self._changed.wait_for(
+                lambda: self._closed or self._failure or self._protocol.has_room(), timeout_s
+            )
             self._raise_if_unusable()
             if not usable:
                 raise DeadlineExceeded(f"no room for more audio within {timeout_s:g} s; take frames from the session")
@@ -84,7 +95,9 @@ class Session:
             self._pump()
 
     def interrupt(self) -> float:
-        """Drops everything not played yet, here and on the server, which eases to rest. Frames of dropped audio never appear.
+        """Drops everything not played yet, here and on the server, which eases to rest.
+
+        No frame of dropped audio appears after this call.
 
         Returns:
             Time on the session's audio clock up to which frames were taken, seconds: what the listener has heard.
@@ -103,7 +116,7 @@ class Session:
             self._pump()
 
     def end(self) -> None:
-        """Says that no more audio comes. The frames still due follow, then iteration stops. Calling it again does nothing."""
+        """Says that no more audio comes. The frames still due follow, then iteration stops. A second call is idle."""
         with self._changed:
             if not self._protocol.ended:
                 self._raise_if_unusable()
@@ -175,7 +188,7 @@ class Session:
         self.close()
 
     def __del__(self):
-        """A session that was forgotten still tells the server; its answer is read by the receiving thread and dropped."""
+        """A forgotten session still tells the server; the receiving thread reads the answer and drops it."""
         if getattr(self, "_closed", True):
             return
         if self._started and self._streaming:
@@ -191,16 +204,11 @@ class Session:
         try:
             self._take(timeout_s)
         except DeadlineExceeded as silence:
-            self._failure = not_admitted(self._connection.address, self._model_is_ready(), timeout_s)
+            self._failure = not_admitted(
+                self._connection.address, model_is_ready(self._stub, self._connection, 2.0), timeout_s
+            )
             raise self._failure from silence
         self._started = True
-
-    def _model_is_ready(self) -> bool:
-        request = service_pb2.ModelReadyRequest(name=self._connection.model)
-        try:
-            return self._stub.ModelReady(request, timeout=2.0, metadata=self._connection.metadata).ready
-        except grpc.RpcError:
-            return False
 
     def _pump(self) -> None:
         for request in self._protocol.requests():
@@ -251,7 +259,9 @@ class Session:
             if not self._protocol.waiting:
                 silent_since_s = now_s
             elif now_s - silent_since_s >= timeout_s:
-                raise self._fail(DeadlineExceeded(f"the server sent nothing for {timeout_s:g} s while it owed a response"))
+                raise self._fail(
+                    DeadlineExceeded(f"the server sent nothing for {timeout_s:g} s while it owed a response")
+                )
 
     def _fail(self, error: AvatarClientError) -> Exception:
         """Notes what ended the session and lets go of it on both sides."""
@@ -265,12 +275,10 @@ class Session:
         return self._failure
 
     def _free_slot(self) -> None:
-        """Sends END on a stream of its own: Triton keeps the slot of a failed session until it sees END or idles out."""
+        """Sends END on a stream of its own: Triton keeps a failed session's slot until it sees END or idles out."""
         request = self._protocol.release_request()
-        try:
+        with contextlib.suppress(grpc.RpcError):
             list(self._stub.ModelStreamInfer(iter([request]), metadata=self._connection.metadata, timeout=1.0))
-        except grpc.RpcError:
-            pass
 
     def _feed(self, chunks: Iterator[PCM]) -> None:
         try:
@@ -299,8 +307,11 @@ class Session:
                 return
 
     def _stop(self, grace_s: float = 0.0) -> None:
-        """Ends the stream. A finished one gets time to end by itself: cancelling it just then can leave Triton with a stream
-        that it waits for when it is to exit."""
+        """Ends the stream.
+
+        A finished one gets time to end by itself: cancelling it just then can leave Triton with a stream that it waits
+        for when it is to exit.
+        """
         self._outgoing.put(_END_OF_REQUESTS)
         if grace_s:
             self._receiver.join(grace_s)

@@ -11,7 +11,7 @@ STAGES = ("audio_encoder", "motion", "rasterizer", "enhancer", "stabilizer")
 STAGE_METRIC = "avatar_stage_ms"
 """Histogram with the label `stage`, observed by the avatar model for each call of a stage."""
 
-_SAMPLE = re.compile(rf'^{STAGE_METRIC}_(sum|count){{(.*?)}} ([0-9.eE+-]+)$', re.MULTILINE)
+_SAMPLE = re.compile(rf"^{STAGE_METRIC}_(sum|count){{(.*?)}} ([0-9.eE+-]+)$", re.MULTILINE)
 _STAGE_LABEL = re.compile(r'stage="([^"]*)"')
 
 

@@ -98,8 +98,8 @@ class SessionOptions:
             raise InvalidRequest(f"fps must be positive, got {self.fps}")
         if not MINIMUM_SAMPLE_RATE_HZ <= self.sample_rate_hz <= MAXIMUM_SAMPLE_RATE_HZ:
             raise InvalidRequest(
-                f"sample_rate_hz must be {MINIMUM_SAMPLE_RATE_HZ} to {MAXIMUM_SAMPLE_RATE_HZ}, got {self.sample_rate_hz}; "
-                "resample the audio before sending it"
+                f"sample_rate_hz must be {MINIMUM_SAMPLE_RATE_HZ} to {MAXIMUM_SAMPLE_RATE_HZ}, "
+                f"got {self.sample_rate_hz}; resample the audio before sending it"
             )
         if self.encoding not in ENCODINGS:
             raise InvalidRequest(f"encoding must be one of {', '.join(ENCODINGS)}, got {self.encoding!r}")

@@ -56,8 +56,8 @@ class VideoWriter:
     """Writes H.264 and AAC into MP4, MOV or MKV. The file appears under its name once it is complete.
 
     A frame is shown at (index - first index) / fps, and its slice of sound starts at that same time; where an
-    interruption skipped frames the previous picture stays and the sound is silent. So both tracks keep one clock however
-    long the session is.
+    interruption skipped frames the previous picture stays and the sound is silent. So both tracks keep one clock
+    however long the session is.
     """
 
     def __init__(self, path: str | Path, fps: int, sample_rate_hz: int, settings: VideoSettings = VideoSettings()):
@@ -76,9 +76,11 @@ class VideoWriter:
             raise VideoError(f"{self.path} must be a file to write, got a folder")
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:
-            self._file = open(self._partial, "w+b")
+            self._file = open(self._partial, "w+b")  # noqa: SIM115 - closed by _finish_thread
         except OSError as error:
-            raise VideoError(f"cannot write to {self.path.parent or '.'}: {error.strerror}; give another path") from error
+            raise VideoError(
+                f"cannot write to {self.path.parent or '.'}: {error.strerror}; give another path"
+            ) from error
         self._tracks = _Tracks(self._file, container, fps, sample_rate_hz, settings)
         self._queue: queue.Queue[Frame | None] = queue.Queue(_QUEUED_FRAMES)
         self._failure: Exception | None = None
@@ -96,7 +98,9 @@ class VideoWriter:
             raise VideoError(f"{self.path} is closed")
         if frame.image is None or frame.image.ndim != 3 or frame.image.shape[2] != 3:
             shape = None if frame.image is None else list(frame.image.shape)
-            raise VideoError(f"a video frame must be a raw RGB image [height, width, 3], got {shape}; open the session so")
+            raise VideoError(
+                f"a video frame must be a raw RGB image [height, width, 3], got {shape}; open the session so"
+            )
         self._raise_failure()
         self._queue.put(frame)
         self.frames += 1

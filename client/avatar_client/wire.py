@@ -79,18 +79,20 @@ def parse_frame(response: service_pb2.ModelInferResponse, received_s: float) -> 
     if not response.outputs:
         return None
     tensors = {}
-    for output, content in zip(response.outputs, response.raw_output_contents):
+    for output, content in zip(response.outputs, response.raw_output_contents, strict=False):
         array = np.frombuffer(content, dtype=_DTYPES.get(output.datatype, np.uint8))
         shape = tuple(output.shape)
         if array.size != int(np.prod(shape)):
             raise ServerError(
-                f"output {output.name} must hold {int(np.prod(shape))} values for shape {list(shape)}, got {array.size}; "
-                "the server's Python backend must run with numpy < 2: ask its operator to run `avatar doctor`"
+                f"output {output.name} must hold {int(np.prod(shape))} values for shape {list(shape)}, "
+                f"got {array.size}; the server must run with numpy < 2: its operator may ask `avatar doctor`"
             )
         tensors[output.name] = array.reshape(shape)[0]
     missing = [name for name in CLOCK_TENSORS if name not in tensors]
     if missing:
-        raise ServerError(f"each frame must carry {' and '.join(CLOCK_TENSORS)}, got no {missing[0]}; is this an avatar server?")
+        raise ServerError(
+            f"each frame must carry {' and '.join(CLOCK_TENSORS)}, got no {missing[0]}; is this an avatar server?"
+        )
     packet, state = tensors.get("PACKET"), tensors.get("STATE")
     return Frame(
         image=tensors.get("FRAME"),

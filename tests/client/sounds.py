@@ -9,7 +9,9 @@ import numpy as np
 
 def tone(duration_s: float, rate_hz: int, amplitude: float = 0.5, frequency_hz: float = 440.0) -> np.ndarray:
     """[samples] float32 sine."""
-    return (amplitude * np.sin(2 * np.pi * frequency_hz * np.arange(round(duration_s * rate_hz)) / rate_hz)).astype(np.float32)
+    return (amplitude * np.sin(2 * np.pi * frequency_hz * np.arange(round(duration_s * rate_hz)) / rate_hz)).astype(
+        np.float32
+    )
 
 
 def write(path: Path, channels: np.ndarray, rate_hz: int, codec: str) -> Path:
@@ -35,7 +37,9 @@ def write(path: Path, channels: np.ndarray, rate_hz: int, codec: str) -> Path:
     return path
 
 
-def write_wav(path: Path, samples: np.ndarray, rate_hz: int, channels: int = 1, claimed_samples: int | None = None) -> Path:
+def write_wav(
+    path: Path, samples: np.ndarray, rate_hz: int, channels: int = 1, claimed_samples: int | None = None
+) -> Path:
     """A WAV of [samples] or [samples, channels] uint8, int16 or float32, written byte by byte.
 
     Args:
@@ -46,7 +50,15 @@ def write_wav(path: Path, samples: np.ndarray, rate_hz: int, channels: int = 1, 
     kind = 3 if samples.dtype.kind == "f" else 1
     claimed = len(body) if claimed_samples is None else claimed_samples * width * channels
     layout = struct.pack("<HHIIHH", kind, channels, rate_hz, rate_hz * channels * width, channels * width, 8 * width)
-    path.write_bytes(b"RIFF" + struct.pack("<I", 36 + claimed) + b"WAVEfmt \x10\0\0\0" + layout + b"data" + struct.pack("<I", claimed) + body)
+    path.write_bytes(
+        b"RIFF"
+        + struct.pack("<I", 36 + claimed)
+        + b"WAVEfmt \x10\0\0\0"
+        + layout
+        + b"data"
+        + struct.pack("<I", claimed)
+        + body
+    )
     return path
 
 

@@ -6,8 +6,16 @@ import time
 import numpy as np
 import pytest
 from avatar_client import (
-    AsyncAvatarClient, CapacityError, DeadlineExceeded, Flow, InvalidAudio, InvalidRequest, ServerError, ServerUnavailable,
-    SessionClosed, SessionLost,
+    AsyncAvatarClient,
+    CapacityError,
+    DeadlineExceeded,
+    Flow,
+    InvalidAudio,
+    InvalidRequest,
+    ServerError,
+    ServerUnavailable,
+    SessionClosed,
+    SessionLost,
 )  # fmt: skip
 
 from tests.client.fake_server import FakeServer, final
@@ -52,7 +60,7 @@ async def test_two_sessions_in_one_loop(client, speech):
             return sound([frame async for frame in session.stream([samples])])
 
     results = await asyncio.gather(one(speech), one(speech[::-1]), one(speech[:999]))
-    for result, sent in zip(results, (speech, speech[::-1], speech[:999])):
+    for result, sent in zip(results, (speech, speech[::-1], speech[:999]), strict=False):
         np.testing.assert_array_equal(result, sent)
 
 

@@ -8,7 +8,12 @@ import time
 import numpy as np
 import pytest
 from avatar_client import (
-    AvatarClient, CapacityError, DeadlineExceeded, ServerError, ServerUnavailable, SessionLost,
+    AvatarClient,
+    CapacityError,
+    DeadlineExceeded,
+    ServerError,
+    ServerUnavailable,
+    SessionLost,
 )  # fmt: skip
 
 from tests.client.conftest import start_toy
@@ -87,7 +92,10 @@ def test_silence_is_no_fault_while_nothing_is_owed():
         pytest.param(after_start(lambda i: error(i, "odd")), ServerError, "odd", id="error-of-a-request"),
         pytest.param(after_start(lambda i: error("", "odder")), ServerError, "odder", id="error-without-id"),
         pytest.param(
-            after_start(lambda i: frame(i, 0, FRAME=np.zeros(0, np.uint8).reshape(0))), None, "", id="empty-output-is-legal"
+            after_start(lambda i: frame(i, 0, FRAME=np.zeros(0, np.uint8).reshape(0))),
+            None,
+            "",
+            id="empty-output-is-legal",
         ),
     ],
 )

@@ -87,7 +87,9 @@ def test_standard_input(tmp_path):
     script = "from avatar_client.media import AudioFile; print(sum(c.size for c in AudioFile('-').chunks()))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with open(path, "rb") as file:
-        done = subprocess.run([sys.executable, "-c", script], stdin=file, capture_output=True, text=True, env=environment)
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdin=file, capture_output=True, text=True, env=environment
+        )
     assert done.stdout.strip() == "16000", done.stderr
 
 
@@ -111,7 +113,9 @@ def _picture(path):
         pytest.param(lambda path: path.write_bytes(bytes(range(256)) * 40), "not a sound file", id="bytes"),
         pytest.param(lambda path: path.write_bytes(b"RIFF"), "not a sound file", id="cut-header"),
         pytest.param(_picture, "audio stream, got video", id="picture"),
-        pytest.param(lambda path: sounds.write_wav(path, np.zeros(0, np.int16), 16_000), "0 samples at 16000 Hz", id="no-samples"),
+        pytest.param(
+            lambda path: sounds.write_wav(path, np.zeros(0, np.int16), 16_000), "0 samples at 16000 Hz", id="no-samples"
+        ),
     ],
 )
 def test_what_is_no_sound_is_refused_on_opening(tmp_path, make, words):
@@ -149,7 +153,14 @@ def test_a_file_that_was_cut_off_gives_what_is_there(tmp_path):
 
 
 def test_delivered_rates():
-    assert [delivered_rate_hz(rate) for rate in (6000, 7999, 8000, 48_000, 48_001, 192_000)] == [16_000, 16_000, 8000, 48_000, 48_000, 48_000]
+    assert [delivered_rate_hz(rate) for rate in (6000, 7999, 8000, 48_000, 48_001, 192_000)] == [
+        16_000,
+        16_000,
+        8000,
+        48_000,
+        48_000,
+        48_000,
+    ]
 
 
 @pytest.mark.slow

@@ -21,7 +21,9 @@ def begun(flow: Flow = Flow()) -> SessionProtocol:
 
 
 def audio_of(requests) -> np.ndarray:
-    return np.concatenate([np.frombuffer(request.raw_input_contents[0], "<i2") for request in requests] or [np.zeros(0, "<i2")])
+    return np.concatenate(
+        [np.frombuffer(request.raw_input_contents[0], "<i2") for request in requests] or [np.zeros(0, "<i2")]
+    )
 
 
 def answer_all(protocol: SessionProtocol, requests) -> None:

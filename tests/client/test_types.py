@@ -6,7 +6,9 @@ from avatar_client.wire import requested_tensors
 
 def test_only_what_was_chosen_travels():
     assert SessionOptions().request_parameters() == {"sample_rate": 16000, "fps": 30, "encoding": "raw"}
-    chosen = SessionOptions(avatar="anna", size=256, alpha=False, lookahead_ms=80, emotion="happy", emotion_intensity=1, seed=0)
+    chosen = SessionOptions(
+        avatar="anna", size=256, alpha=False, lookahead_ms=80, emotion="happy", emotion_intensity=1, seed=0
+    )
     parameters = chosen.request_parameters()
     assert parameters["alpha"] is False and parameters["seed"] == 0 and parameters["avatar"] == "anna"
     assert isinstance(parameters["emotion_intensity"], float)

@@ -26,7 +26,9 @@ def frame(index: int, fps: int, rate_hz: int, loud=lambda time_s: False, image=N
 def read_back(path):
     """Times and brightness of the pictures, and times and samples of the sound, as a player sees them."""
     with av.open(str(path)) as container:
-        pictures = [(float(f.pts * f.time_base), float(f.to_ndarray(format="rgb24").mean())) for f in container.decode(video=0)]
+        pictures = [
+            (float(f.pts * f.time_base), float(f.to_ndarray(format="rgb24").mean())) for f in container.decode(video=0)
+        ]
     times_s, samples = [], []
     with av.open(str(path)) as container:
         if container.streams.audio:
@@ -178,7 +180,10 @@ def test_a_failure_leaves_no_file_and_keeps_an_old_one(tmp_path):
 
 def test_an_encoder_failure_is_told_and_does_not_hang(tmp_path):
     settings = VideoSettings(preset="as-fast-as-light")
-    with pytest.raises(VideoError, match="cannot encode"), VideoWriter(tmp_path / "a.mp4", 30, 16_000, settings) as video:
+    with (
+        pytest.raises(VideoError, match="cannot encode"),
+        VideoWriter(tmp_path / "a.mp4", 30, 16_000, settings) as video,
+    ):
         for index in range(200):
             video.write(frame(index, 30, 16_000))
     assert list(tmp_path.iterdir()) == []

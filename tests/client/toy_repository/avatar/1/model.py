@@ -77,7 +77,8 @@ class TritonPythonModel:
                 sender.send(flags=final)
             except Refused as refused:
                 self.sessions.pop(key, None)
-                sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(str(refused), getattr(pb_utils.TritonError, refused.code))), flags=final)
+                error = pb_utils.TritonError(str(refused), getattr(pb_utils.TritonError, refused.code))
+                sender.send(pb_utils.InferenceResponse(error=error), flags=final)
 
     def serve(self, request, key, sender):
         parameters = json.loads(request.parameters() or "{}")
@@ -99,7 +100,7 @@ class TritonPythonModel:
         wanted = set(request.requested_output_names())
         for index, audio in session.frames(flag["END"]):
             if sender.is_cancelled():
-                break
+                raise Refused("CANCELLED", "the request was cancelled")
             if session.avatar == "breaks" and index == 5:
                 raise Refused("INTERNAL", "stage enhancer failed: out of memory")
             if session.avatar == "slow":
