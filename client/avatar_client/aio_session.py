@@ -1,7 +1,6 @@
 """One session for callers with an event loop: the same as `session.py`."""
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
@@ -12,8 +11,14 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from avatar_client.channel import Connection
 from avatar_client.errors import (
-    AvatarClientError, DeadlineExceeded, SessionClosed, SessionLost, explain, holds_slot, not_admitted,
-)  # fmt: skip
+    AvatarClientError,
+    DeadlineExceeded,
+    SessionClosed,
+    SessionLost,
+    explain,
+    holds_slot,
+    not_admitted,
+)
 from avatar_client.pcm import PCM, to_int16
 from avatar_client.protocol import Flow, SessionProtocol
 from avatar_client.types import Frame, SessionOptions

@@ -19,7 +19,7 @@ from avatar_client.errors import (
     explain,
     holds_slot,
     not_admitted,
-)  # fmt: skip
+)
 from avatar_client.pcm import PCM, to_int16
 from avatar_client.protocol import Flow, SessionProtocol
 from avatar_client.types import Frame, SessionOptions
