@@ -12,7 +12,7 @@ def blend_pairs(pairs, weights, starts, stops, color, change):
     """Move each taking pixel towards the pixel it takes from; all read the colors from before.
 
     Args:
-        pairs: [N, 2] int32, weights: [N] float32, of `silhouette.blend_weights`.
+        pairs: [N, 2] int32, weights: [N] float32, of `silhouette.weigh_crossings`.
         starts, stops: [R] int64, ranges of them to use.
         color: [H, W, 4] uint8, premultiplied, updated.
         change: [N, 4] float32, scratch.

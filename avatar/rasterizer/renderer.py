@@ -62,6 +62,7 @@ class _Scratch:
         self.pairs = np.empty((_PAIRS_PER_ROW * size_px, 2), np.int32)
         self.weights = np.empty(len(self.pairs), np.float32)
         self.change = np.empty((len(self.pairs), 4), np.float32)
+        self.slots = np.full((size_px * size_px, 4), -1, np.int32)
 
 
 class Renderer:
@@ -176,26 +177,30 @@ class Renderer:
             )  # fmt: skip
 
     def _antialias(self, scratch: _Scratch, view: _View) -> None:
-        scene, workers = self.scene, self._workers.count
-        layers = [
-            (range(scene.opaque_count), False, scratch.surface, scratch.opaque),
-            (range(scene.opaque_count, len(scene.tri)), True, scratch.layer_surface, scratch.layer),
-        ]
-        starts = np.arange(workers) * (len(scratch.pairs) // workers)
+        opaque, faces = self.scene.opaque_count, len(self.scene.tri)
+        self._smooth(scratch, view, range(opaque), scratch.surface, scratch.opaque)
+        if self._has_layer:
+            self._smooth(scratch, view, range(opaque, faces), scratch.layer_surface, scratch.layer)
+
+    def _smooth(self, scratch: _Scratch, view: _View, faces: range, surface: np.ndarray, color: np.ndarray) -> None:
+        scene, count = self.scene, self._workers.count
+        both_sides = faces.start >= scene.opaque_count
+        room = len(scratch.pairs) // count
+        starts = np.arange(count) * room
         stops = starts.copy()
-        for faces, both_sides, surface, color in layers[: 1 + self._has_layer]:
 
-            def weigh(worker: int) -> None:
-                first, last = (faces.start + len(faces) * share // workers for share in (worker, worker + 1))
-                own = slice(starts[worker], starts[worker] + len(scratch.pairs) // workers)
-                stops[worker] = own.start + silhouette.blend_weights(
-                    view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.neighbors, first, last, both_sides,
-                    scene.rim_depth, coverage.depth_and_face(surface), scratch.pairs[own], scratch.weights[own],
-                )  # fmt: skip
+        def find(worker: int) -> None:
+            first, last = (faces.start + len(faces) * share // count for share in (worker, worker + 1))
+            own = slice(starts[worker], starts[worker] + room)
+            stops[worker] += silhouette.find_crossings(
+                view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.neighbors, first, last, both_sides,
+                scene.rim_depth, coverage.depth_and_face(surface), scratch.pairs[own], scratch.weights[own],
+            )  # fmt: skip
 
-            self._workers.run(weigh)
-            pixels = color.view(np.uint8).reshape(*color.shape, 4)
-            compose.blend_pairs(scratch.pairs, scratch.weights, starts, stops, pixels, scratch.change)
+        self._workers.run(find)
+        silhouette.weigh_crossings(scratch.pairs, scratch.weights, starts, stops, scratch.slots)
+        pixels = color.view(np.uint8).reshape(*color.shape, 4)
+        compose.blend_pairs(scratch.pairs, scratch.weights, starts, stops, pixels, scratch.change)
 
     def _compose(self, scratch: _Scratch, raster: np.ndarray, motion: np.ndarray, worker: int) -> None:
         count = self._workers.count

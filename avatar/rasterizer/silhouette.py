@@ -54,26 +54,29 @@ def _pair_is_open(edge_depth, inside_depth, outside_depth, tolerance):
     return outside_depth > edge_depth and inside_depth > edge_depth - tolerance and inside_depth < outside_depth
 
 
-@kernel
-def blend_weights(
-    screen,
-    depth_and_inverse_w,
-    tri,
-    facing,
-    neighbors,
-    first_face,
-    last_face,
-    both_sides,
-    depth_tolerance,
-    depth,
-    pairs,
-    weights,
-):
-    """Pixel pairs that a visible silhouette edge parts, and how much one takes from the other.
+@inlined
+def _is_rim(face, across, facing, neighbors):
+    """Whether a drawn face ends at its edge to `across`: nothing there, or turned the other way.
 
-    An edge is a silhouette where its triangle is drawn and the one across is missing, not drawable, or turned the other way.
-    Steep edges part horizontal neighbors, flat ones vertical neighbors, at a distance d in [0, 1] from the inner pixel's center:
-    for d > 1/2 the outer pixel takes d - 1/2 of the inner one's color, else the inner one takes 1/2 - d of the outer one's.
+    A face whose area vanishes on the picture passes the question on to the faces beyond it.
+    """
+    if across < 0 or facing[across] == -facing[face]:
+        return True
+    if facing[across] == 0:
+        for corner in range(3):
+            beyond = neighbors[across, corner]
+            if beyond != face and (beyond < 0 or facing[beyond] == -facing[face]):
+                return True
+    return False
+
+
+@kernel
+def find_crossings(
+    screen, depth_and_inverse_w, tri, facing, neighbors, first_face, last_face, both_sides, depth_tolerance, depth, pairs, distances
+):  # fmt: skip
+    """Pixel pairs that a visible silhouette edge parts, and where.
+
+    Steep edges part horizontal neighbors, flat ones vertical neighbors.
 
     Args:
         screen, depth_and_inverse_w, tri, facing: as `coverage` writes them. neighbors: [F, 3] int32, of `edge_neighbors`.
@@ -81,8 +84,8 @@ def blend_weights(
         both_sides: whether triangles of negative area are drawn.
         depth_tolerance: z/w by which the surface may come nearer between its rim and the next pixel center.
         depth: [H, W, 2] int32, depth in the second channel, of `coverage.depth_and_face`.
-        pairs: [N, 2] int32, written: flat index in the picture of the taking pixel, and of the one it takes from.
-        weights: [N] float32, written: share in [0, 1/2].
+        pairs: [N, 2] int32, written: flat indices in the picture of the inner and of the outer pixel.
+        distances: [N] float32, written: of the edge from the inner pixel's center, in [0, 1].
 
     Returns:
         Number of entries written; edges beyond N are left out.
@@ -97,8 +100,8 @@ def blend_weights(
             across = neighbors[face, corner]
             if across >= 0 and facing[across] == facing[face]:
                 continue
-            if across >= 0 and both_sides and facing[across] != 0 and across < face:
-                continue  # The face across has visited this edge.
+            if not _is_rim(face, across, facing, neighbors):
+                continue
             a, b, opposite = tri[face, (corner + 1) % 3], tri[face, (corner + 2) % 3], tri[face, corner]
             ax, ay = np.float64(screen[a, 0]) / SUBPIXELS - 0.5, np.float64(screen[a, 1]) / SUBPIXELS - 0.5
             bx, by = np.float64(screen[b, 0]) / SUBPIXELS - 0.5, np.float64(screen[b, 1]) / SUBPIXELS - 0.5
@@ -127,16 +130,45 @@ def blend_weights(
                 low_depth, high_depth = depth[low_row, low_column, 1], depth[high_row, high_column, 1]
                 edge_depth = (az + z_slope * (s - a_s) + 1) * DEPTH_STEPS
                 inside_depth, outside_depth = (low_depth, high_depth) if inner_is_low else (high_depth, low_depth)
-                if not _pair_is_open(edge_depth, inside_depth, outside_depth, tolerance) or count == weights.shape[0]:
+                if not _pair_is_open(edge_depth, inside_depth, outside_depth, tolerance) or count == distances.shape[0]:
                     continue
                 low_index, high_index = low_row * width + low_column, high_row * width + high_column
-                inside, outside = (low_index, high_index) if inner_is_low else (high_index, low_index)
-                distance = t - low if inner_is_low else low + 1 - t
-                if distance > 0.5:
-                    pairs[count, 0], pairs[count, 1] = outside, inside
-                    weights[count] = distance - 0.5
-                else:
-                    pairs[count, 0], pairs[count, 1] = inside, outside
-                    weights[count] = 0.5 - distance
+                pairs[count, 0], pairs[count, 1] = (low_index, high_index) if inner_is_low else (high_index, low_index)
+                distances[count] = t - low if inner_is_low else low + 1 - t
                 count += 1
     return count
+
+
+@kernel
+def weigh_crossings(pairs, distances, starts, stops, slots):
+    """Turn crossings into shares: who takes how much from whom.
+
+    Of several edges between two pixels the outermost counts. At a distance d in [0, 1] from the inner pixel's center: for d > 1/2 the
+    outer pixel takes d - 1/2 of the inner one's color, else the inner one takes 1/2 - d of the outer one's.
+
+    Args:
+        pairs: [N, 2] int32, of `find_crossings`, updated: flat indices of the taking and of the giving pixel.
+        distances: [N] float32, of `find_crossings`, updated: the share, 0 for edges that do not count.
+        starts, stops: [R] int64, ranges of entries to use.
+        slots: [H * W, 4] int32, all -1, and so again afterwards.
+    """
+    for part in range(starts.shape[0]):
+        for entry in range(starts[part], stops[part]):
+            step = pairs[entry, 1] - pairs[entry, 0]
+            side = 0 if step == 1 else 1 if step == -1 else 2 if step > 0 else 3
+            best = slots[pairs[entry, 0], side]
+            if best < 0 or distances[entry] > distances[best]:
+                slots[pairs[entry, 0], side] = entry
+                if best >= 0:
+                    distances[best] = 0.5
+            else:
+                distances[entry] = 0.5
+    for part in range(starts.shape[0]):
+        for entry in range(starts[part], stops[part]):
+            for side in range(4):
+                slots[pairs[entry, 0], side] = -1
+    for part in range(starts.shape[0]):
+        for entry in range(starts[part], stops[part]):
+            if distances[entry] > 0.5:
+                pairs[entry, 0], pairs[entry, 1] = pairs[entry, 1], pairs[entry, 0]
+            distances[entry] = abs(distances[entry] - np.float32(0.5))
