@@ -20,7 +20,15 @@ DEPTH_TOLERANCE_M = 0.0015
 STEEP_M = 0.006
 """A depth step between neighboring pixels that marks an outline; colors mix there."""
 
-OUTLINE_WEIGHT = 0.02
+CLEARANCE_PX = 8.0
+"""Pixels of a picture 1000 px high over which the weight rises beside an outline."""
+
+COVER_FADE_PX = 40.0
+"""The same beside what covers."""
+
+HIGHLIGHT_STEP = 12.0
+"""Brightness in 0..255 above the other views that makes a highlight."""
+
 CLEAR = 6
 """Opacity in 0..255 below which a pixel counts as uncovered."""
 
@@ -82,7 +90,8 @@ def sample_view(head: Head, texels: Texels, view: View, picture: NDArray, cover:
     clip = np.column_stack([vertices, np.ones(len(vertices))]).astype(np.float32) @ matrix.T
     translucent = [part for part in (Part.LASHES, Part.HAIR) if part not in view.parts]
     drawn = head.faces[~np.isin(head.part, translucent)]
-    depth = _view_depth(clip, drawn, width, height)
+    kept = ~np.isin(head.part, translucent)
+    depth, seen_part = _view_depth(clip, drawn, head.part[kept], width, height)
     point = np.einsum("nk,nkd->nd", texels.weight, vertices[head.faces[texels.face]])
     normals = vertex_normals(vertices, head.faces)
     normal = np.einsum("nk,nkd->nd", texels.weight, normals[head.faces[texels.face]])
@@ -90,19 +99,19 @@ def sample_view(head: Head, texels: Texels, view: View, picture: NDArray, cover:
     sight = np.asarray(view.camera.position) - point
     distance = np.linalg.norm(sight, axis=1, keepdims=True)
     cosine = (normal * sight / distance).sum(1)
-    if Part.LASHES in view.parts:
-        cosine = np.abs(cosine)
     at = np.column_stack([point, np.ones(len(point))]).astype(np.float32) @ matrix.T
     x, y = (at[:, 0] / at[:, 3] + 1) / 2 * width - 0.5, (at[:, 1] / at[:, 3] + 1) / 2 * height - 0.5
     inside = (x > 1) & (y > 1) & (x < width - 2) & (y < height - 2)
     nearest = _looked_up(depth, x, y, cv2.INTER_NEAREST)
-    slack = DEPTH_TOLERANCE_M * (4 if Part.LASHES in view.parts else 1) / np.clip(cosine, 0.15, 1)
+    slack = DEPTH_TOLERANCE_M / np.clip(cosine, 0.15, 1)
     visible = inside & (np.abs(nearest - at[:, 3]) < slack) & (cosine > GRAZING_COSINE)
-    steep = _outlines(depth)
-    soft = 1 - _looked_up(steep, x, y, cv2.INTER_LINEAR) * (1 - OUTLINE_WEIGHT)
+    clearance = _clearance(depth, seen_part) * 1000 / height
+    soft = np.clip((_looked_up(clearance, x, y, cv2.INTER_LINEAR) - 1) / CLEARANCE_PX, 0, 1) ** 2
+    if Part.LASHES in view.parts:
+        visible, soft, cosine = inside, np.ones_like(soft), np.ones_like(soft)
     if cover is not None:
-        clear = (cv2.dilate(cover, np.ones((7, 7), np.uint8)) < CLEAR).astype(np.float32)
-        soft = soft * _looked_up(cv2.erode(cv2.GaussianBlur(clear, (0, 0), 6), np.ones((3, 3))) * clear, x, y, cv2.INTER_LINEAR)
+        clear = cv2.distanceTransform((cover < CLEAR).astype(np.uint8), cv2.DIST_L2, 5) * 1000 / height
+        soft = soft * np.clip((_looked_up(clear, x, y, cv2.INTER_LINEAR) - 3) / COVER_FADE_PX, 0, 1) ** 2
     pixels = picture.astype(np.float32)
     pixels[..., :3] *= pixels[..., 3:] / 255
     color = _looked_up(pixels, x, y, cv2.INTER_LINEAR)
@@ -119,18 +128,21 @@ def _looked_up(image: NDArray, x: NDArray, y: NDArray, mode: int, row_length: in
     return cv2.remap(image, x, y, mode).reshape(rows * row_length, *image.shape[2:])[:count]
 
 
-def _view_depth(clip: NDArray, faces: NDArray, width: int, height: int) -> NDArray[np.float32]:
-    """Distance along the sight [H, W] in meters, far beyond where nothing is."""
+def _view_depth(clip: NDArray, faces: NDArray, part: NDArray, width: int, height: int) -> tuple[NDArray, NDArray]:
+    """Distance along the sight [H, W] in meters, far beyond where nothing is, and the part [H, W]."""
     rast, _ = ops.rasterize(np.ascontiguousarray(clip), np.ascontiguousarray(faces), (height, width), grad_db=False)
     across = rast[..., 2]
     distance = 2 * FAR_M * NEAR_M / (FAR_M + NEAR_M - across * (FAR_M - NEAR_M))
-    return np.where(rast[..., 3] > 0, distance, 50.0).astype(np.float32)
+    face = rast[..., 3].astype(np.int64) - 1
+    return np.where(face >= 0, distance, 50.0).astype(np.float32), np.where(face >= 0, part[face], 0).astype(np.float32)
 
 
-def _outlines(depth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 within two pixels of a depth step, else 0."""
-    kernel = np.ones((5, 5), np.uint8)
-    return (cv2.dilate(depth, kernel) - cv2.erode(depth, kernel) > STEEP_M).astype(np.float32)
+def _clearance(depth: NDArray[np.float32], part: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distance in pixels to the next depth step or border between parts."""
+    kernel = np.ones((3, 3), np.uint8)
+    steps = cv2.dilate(depth, kernel) - cv2.erode(depth, kernel) > STEEP_M
+    borders = cv2.dilate(part, kernel) != cv2.erode(part, kernel)
+    return cv2.distanceTransform((~(steps | borders)).astype(np.uint8), cv2.DIST_L2, 5)
 
 
 def averaged(samples: list[Sample]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -142,16 +154,16 @@ def averaged(samples: list[Sample]) -> tuple[NDArray[np.float32], NDArray[np.flo
     return np.column_stack([color, alpha / np.maximum(total, 1e-12)]), total
 
 
-def median(samples: list[Sample], least: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The color [N, 4] of median brightness among views that see the texel well: a highlight that moves drops out."""
-    brightness = np.stack([sample.color[:, :3] @ [0.3, 0.6, 0.1] for sample in samples])
-    weight = np.stack([sample.weight / sample.weight.max() for sample in samples])
-    brightness[weight < least] = np.nan
-    count = np.isfinite(brightness).sum(0)
-    order = np.argsort(brightness, axis=0)
-    chosen = np.take_along_axis(order, np.maximum(count - 1, 0)[None] // 2, axis=0)[0]
-    color = np.stack([sample.color for sample in samples])[chosen, np.arange(brightness.shape[1])]
-    return color, (count > 0).astype(np.float32)
+def without_highlights(samples: list[Sample]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Like `averaged`, but a view that shows a texel brighter than the others do counts less: highlights drop out."""
+    brightness = np.stack([sample.color[:, :3] @ np.float32([0.3, 0.6, 0.1]) for sample in samples])
+    prior = np.stack([sample.weight for sample in samples])
+    weight = prior
+    for _ in range(3):
+        mean = (weight * brightness).sum(0) / np.maximum(weight.sum(0), 1e-12)
+        excess = np.clip(brightness - mean, 0, None) / HIGHLIGHT_STEP
+        weight = prior / (1 + excess**2) ** 2
+    return averaged([Sample(sample.color, own) for sample, own in zip(samples, weight, strict=True)])
 
 
 def filled(image: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:

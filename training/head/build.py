@@ -1,6 +1,8 @@
 """Assembles the parts into the arrays of `head.npz`."""
 
-from dataclasses import replace
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from training.head.anatomy import Anatomy, read_anatomy
 from training.head.atlas import PLACES_PX, placed, unrolled_mouth, unrolled_skin
 from training.head.clothes import UNDER_COLLAR_M, dress, neckline_field
 from training.head.eyes import eyeball
-from training.head.hair import EDGE_M, HIDDEN_M, Scalp, bun, ears, grow, hairline_field
+from training.head.hair import EDGE_M, HIDDEN_M, Scalp, bun, ears, fitted, grow, hairline_field
 from training.head.landmarks import IBUG_VERTICES
 from training.head.lashes import lashes
 from training.head.lips import closed_lips, soft_cheeks
@@ -20,6 +22,7 @@ from training.head.teeth import dentures
 from training.head.tongue import tongue
 from training.head.visibility import visible_faces
 
+STRAND_SEED = 3
 PARENTS = (-1, 0, 1, 1, 1)
 
 COARSE_EDGE_M = 0.003
@@ -35,12 +38,24 @@ def surfaces(anatomy: Anatomy) -> tuple[dict[str, Surface], Scalp]:
     body = refined_body(anatomy.body(), eyes)
     skin, mouth = (body.kept(body.part == part) for part in (Part.SKIN, Part.MOUTH))
     hair, scalp = grow(skin)
+    hair = fitted(hair, scalp, grown_strands(scalp))
     bare = (hairline_field(skin.position)[skin.faces].min(1) < HIDDEN_M) | ears(skin)[skin.faces].any(1)
     bare &= neckline_field(skin.position)[skin.faces].min(1) < UNDER_COLLAR_M
     result = {"skin": unrolled_skin(skin.kept(bare)), "mouth": unrolled_mouth(mouth), "hair": hair, "bun": bun()}
     result |= dict(zip(("left_eye", "right_eye"), eyes, strict=True))
     result |= dentures(anatomy) | {"tongue": tongue(anatomy)} | lashes(anatomy) | dress(skin)
     return result, scalp
+
+
+def grown_strands(scalp: Scalp) -> NDArray[np.float64]:
+    """The path tracer's hair [S, K, 3] over this scalp."""
+    from training.scene.hair import HairLook, grow_hair
+    from training.scene.hair import Scalp as StrandScalp
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scalp.npz"
+        np.savez(path, **asdict(scalp))
+        return grow_hair(HairLook(), StrandScalp.load(path), STRAND_SEED)[0].points
 
 
 def refined_body(body: Surface, occluders: list[Surface]) -> Surface:

@@ -12,6 +12,9 @@ from training.head.surface import Surface, boundary_loops, clipped, relaxed, ver
 THICKNESS_M = 0.007
 COLLAR_HEIGHT_M = 0.014
 COLLAR_POINTS = 96
+HEM_M = -0.29
+"""The cloth ends at this height, below the portrait."""
+
 UNDER_COLLAR_M = 0.018
 """Skin reaches this far under the cloth."""
 
@@ -29,7 +32,8 @@ def neckline_field(position: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def dress(skin: Surface) -> dict[str, Surface]:
     """The garment, with UV projected from the front, and its collar, with UV around the neck, over the refined `skin`."""
-    below = skin.kept(neckline_field(skin.position)[skin.faces].max(1) > -0.01)
+    covered = neckline_field(skin.position)[skin.faces].max(1) > -0.01
+    below = skin.kept(covered & (skin.position[skin.faces][:, :, 1].max(1) > HEM_M))
     cloth = clipped(below, neckline_field(below.position))
     rim = boundary_loops(cloth.faces)
     neck = max(rim, key=lambda loop: cloth.position[loop, 1].mean())

@@ -37,8 +37,11 @@ LIFT_M = 0.0008
 RISE_M = 0.008
 """The shell reaches two thirds of its thickness this far inside the hairline."""
 
+FILLED_SHARE = 0.96
+"""Share of the strands' points that lie under the fitted shell."""
+
 PARTING_X_M = 0.024
-PARTING_WIDTH_M = 0.005
+PARTING_WIDTH_M = 0.020
 PARTING_END_Z_M = -0.03
 
 BUN_CENTER = np.array([0.0, -0.012, -0.118])
@@ -96,12 +99,34 @@ def grow(skin: Surface) -> tuple[Surface, Scalp]:
     return replace(hair, origin=np.full(len(outer), -1)), scalp
 
 
+def fitted(shell: Surface, scalp: Scalp, strands: NDArray[np.float64]) -> Surface:
+    """Lower the shell to what strands grown over the scalp really fill.
+
+    Args:
+        shell: as `grow` returns it, vertex by vertex over `scalp`.
+        scalp: where the strands grew.
+        strands: [S, K, 3] points, m.
+    """
+    points = strands.reshape(-1, 3)
+    _, near = cKDTree((scalp.vertices + scalp.shell) / 2).query(points)
+    height = ((points - scalp.vertices[near]) * scalp.normals[near]).sum(1)
+    order = np.lexsort((height, near))
+    last = np.cumsum(np.bincount(near, minlength=len(scalp.vertices)))
+    first = np.concatenate([[0], last[:-1]])
+    picked = np.maximum(first + np.ceil(FILLED_SHARE * (last - first)).astype(int) - 1, 0)
+    measured = np.where(last > first, height[order][np.minimum(picked, len(order) - 1)], 0)
+    design = np.linalg.norm(scalp.shell - scalp.vertices, axis=1)
+    thickness = relaxed(scalp.faces, np.clip(measured, LIFT_M, design), 2)
+    direction = (scalp.shell - scalp.vertices) / np.maximum(design, 1e-9)[:, None]
+    return replace(shell, position=scalp.vertices + direction * thickness[:, None])
+
+
 def _parting(position: NDArray) -> NDArray[np.float64]:
     """Thickness factor [N]: a groove from the hairline to the crown."""
     along = np.clip((position[:, 2] - PARTING_END_Z_M) / 0.02, 0, 1)
     top = np.clip((position[:, 1] - 0.08) / 0.02, 0, 1)
     groove = np.exp(-(((position[:, 0] - PARTING_X_M) / PARTING_WIDTH_M) ** 2))
-    return 1 - 0.35 * groove * along * top
+    return 1 - 0.5 * groove * along * top
 
 
 def _azimuthal(position: NDArray) -> NDArray[np.float64]:

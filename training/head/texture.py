@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from avatar.head import Head, Joint, Part
 from avatar.rasterizer.camera import Camera
 from training.head.atlas import SIZE_PX
-from training.head.bake import Texels, averaged, filled, median, sample_view
+from training.head.bake import Texels, averaged, filled, sample_view, without_highlights
+from training.head.hair import hairline_field
 from training.head.views import View, portrait_views, render_views
 
-WELL_SEEN = 0.15
-"""Share of a view's best weight from which it takes part in the median of the eyes."""
+SOLID_FROM_M, SOLID_BY_M = 0.010, 0.020
+"""Hair turns opaque over these heights above the hairline, however thin its strands lie in a picture."""
 
 
 def avatar_views(folder: Path, head: Head) -> list[View]:
@@ -44,7 +45,11 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int) -> NDArray
         for view in chosen:
             cover = read(pictures, view.covered_by)[..., 3] if view.covered_by else None
             samples.append(sample_view(head, own, view, read(pictures, view.name), cover))
-        color, weight = median(samples, WELL_SEEN) if kind == Part.EYES else averaged(samples)
+        color, weight = without_highlights(samples) if kind == Part.EYES else averaged(samples)
+        if kind == Part.HAIR:
+            rest = np.einsum("nk,nkd->nd", own.weight, head.template[head.faces[own.face]])
+            inside = np.clip((hairline_field(rest) - SOLID_FROM_M) / (SOLID_BY_M - SOLID_FROM_M), 0, 1)
+            color[:, 3] = np.maximum(color[:, 3], 255 * inside)
         seen = np.zeros((size_px, size_px), bool)
         seen[own.row, own.column] = weight > 0
         layer = np.zeros_like(image)
@@ -62,13 +67,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--avatar", type=Path, default=Path("avatars/default"), help="avatar folder")
     parser.add_argument("--pictures", type=Path, default=Path(".data/head/views"), help="rendered views are kept here")
+    parser.add_argument("--scale", type=float, default=1.0, help="size of the pictures against the full one, for drafts")
     parser.add_argument("--samples", type=int, default=12, help="paths per pixel")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", type=int, default=SIZE_PX, help="width and height of the texture, px")
     arguments = parser.parse_args()
     head = Head.load(arguments.avatar / "head.npz")
     views = avatar_views(arguments.avatar, head)
-    render_views(views, arguments.pictures, arguments.samples, arguments.threads)
+    render_views(views, arguments.pictures, arguments.scale, arguments.samples, arguments.threads)
     texture = bake(head, views, arguments.pictures, arguments.size)
     target = arguments.avatar / "texture.png"
     cv2.imwrite(str(target), cv2.cvtColor(texture, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 9])

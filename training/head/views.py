@@ -14,7 +14,7 @@ from avatar.rasterizer.camera import Camera
 
 DISTANCE_M = 1.2
 HEAD = (0.0, 0.015, 0.02)
-SOLID = (Part.SKIN, Part.EYES, Part.TEETH, Part.TONGUE, Part.MOUTH)
+SOLID = (Part.SKIN, Part.TEETH, Part.TONGUE, Part.MOUTH)
 STRANDS = ("hair", "baby_hair", "lashes")
 """What the renderer leaves out where a solid part is pictured."""
 
@@ -71,16 +71,16 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
     """
     head_fov_deg = 13.0
     front = Camera(head_fov_deg, portrait.position, (HEAD[0], HEAD[1], portrait.target[2]))
-    eye_camera = Camera(4.6, portrait.position, tuple(eyes))
-    yield View("front", SOLID, front, weight=4.0)
-    yield View("front_shaded", (Part.SKIN,), front, weight=100.0, hidden=("lashes",), covered_by="hair+0+0")
+    eye_camera = Camera(2.9, portrait.position, tuple(eyes))
+    yield View("front", SOLID, front, weight=0.5)
+    yield View("front_shaded", (Part.SKIN,), front, weight=6.0, hidden=("lashes",), covered_by="hair+0+0")
     for yaw_deg in (-28, 28, -62, 62):
         yield View(f"yaw{yaw_deg:+d}", SOLID, orbit(yaw_deg, 0, head_fov_deg), weight=1.0 if abs(yaw_deg) < 45 else 0.4)
     yield View("below", SOLID, orbit(0, -32, head_fov_deg), weight=0.5)
-    yield View("clothes", (Part.CLOTHES,), portrait, hidden=("lashes",))
+    yield View("clothes", (Part.CLOTHES,), portrait, (1280, 1280), hidden=("lashes",))
     eye_size = (896, 448)
-    yield View("blink", (Part.SKIN,), Camera(4.6, portrait.position, tuple(eyes)), eye_size, {"eyeBlink": 1.0}, 1e-3)
-    yield View("eyes", (Part.EYES,), eye_camera, eye_size, {}, 1.0)
+    yield View("blink", (Part.SKIN,), Camera(2.9, portrait.position, tuple(eyes)), eye_size, {"eyeBlink": 1.0}, 0.08)
+    yield View("eyes", (Part.EYES,), eye_camera, eye_size, {}, 4.0)
     for name, expression in {
         "up": {"eyeLookUp": 0.8, "eyeWide": 0.6},
         "down": {"eyeLookDown": 0.8, "eyeWide": 0.6},
@@ -96,7 +96,7 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
         "ah": {"jawOpen": 0.6, "mouthUpperUp": 0.4, "mouthLowerDown": 0.4},
         "ee": {"jawOpen": 0.22, "mouthUpperUp": 0.5, "mouthLowerDown": 0.5, "mouthStretch": 0.5},
     }.items():
-        yield View(f"mouth_{name}", inside, Camera(3.6, portrait.position, low), mouth_size, expression, 1e-3)
+        yield View(f"mouth_{name}", inside, Camera(3.1, portrait.position, low), mouth_size, expression, 1e-3)
     yield View("tongue", (Part.TONGUE,), orbit(0, 25, 3.6, low), mouth_size, {"jawOpen": 0.9, "mouthLowerDown": 0.5}, 1e-4)
     for yaw_deg, pitch_deg in ((0, 0), (-38, 5), (38, 5), (-80, 5), (80, 5), (0, 50)):
         camera = front if yaw_deg == pitch_deg == 0 else orbit(yaw_deg, pitch_deg, head_fov_deg)
@@ -107,7 +107,7 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
                    hidden=("hair", "baby_hair", "scalp"), holdout=BODY)  # fmt: skip
 
 
-def render_views(views: list[View], folder: Path, samples: int, threads: int) -> None:
+def render_views(views: list[View], folder: Path, scale: float, samples: int, threads: int) -> None:
     """Path-trace the views that `folder` does not hold yet, in one process."""
     from training.scene.render import LookRenderer, RenderConfig
     from training.scene.studio import Camera as StudioCamera
@@ -119,8 +119,9 @@ def render_views(views: list[View], folder: Path, samples: int, threads: int) ->
     renderer = LookRenderer(RenderConfig(samples=samples, threads=threads))
     for view in missing:
         camera = StudioCamera(view.camera.fov_deg, tuple(view.camera.position), tuple(view.camera.target))
+        width, height = (round(scale * length) for length in view.size)
         picture = renderer.render_view(
-            view.blendshapes(), np.zeros(6), *view.size, camera=camera, hidden=view.hidden, holdout=view.holdout
+            view.blendshapes(), np.zeros(6), width, height, camera=camera, hidden=view.hidden, holdout=view.holdout
         )
         cv2.imwrite(str(folder / f"{view.name}.png"), cv2.cvtColor(picture, cv2.COLOR_RGBA2BGRA))
         print(f"rendered {view.name}", flush=True)
