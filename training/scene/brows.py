@@ -25,10 +25,10 @@ class BrowLook:
     lift_m: raises the brow above its landmarks.
     """
 
-    count: int = 520
+    count: int = 560
     length_m: float = 0.0078
-    half_width_m: float = 0.0044
-    radius_m: float = 0.000042
+    half_width_m: float = 0.0054
+    radius_m: float = 0.000040
     lift_m: float = 0.0016
 
 
@@ -78,7 +78,7 @@ def brow_hairs(look: BrowLook, landmarks: np.ndarray, rest: np.ndarray, faces: n
         slope = np.interp(place, np.linspace(0, 1, 50), np.convolve(np.pad(slope, 5, "edge"), np.ones(11) / 11, "valid"))
         width = look.half_width_m * np.interp(place, (0, 0.12, 0.45, 0.75, 1), (0.70, 1.0, 0.90, 0.55, 0.22))
         across = np.clip(random.normal(0, 0.52, look.count), -1, 1)
-        lift = look.lift_m * np.interp(place, (0, 0.35, 0.7, 1), (-0.6, 0.1, 0.7, 1.9))
+        lift = look.lift_m * np.interp(place, (0, 0.35, 0.7, 1), (-1.5, -0.1, 0.8, 2.1))
         roots_flat = np.stack([x, y + lift + across * width], 1)
         distance, near = plane.query(roots_flat, k=4)
         share = 1 / np.maximum(distance, 1e-6)

@@ -71,7 +71,9 @@ class Figure:
         self.meshes: dict[str, PartMesh] = {}
         self.rooted: dict[str, tuple[Rooted, StrandObject]] = {}
         self.rigid: dict[str, bpy.types.Object] = {}
-        self._skull = np.unique(self._faces(Part.HAIR))
+        self.hair_faces = self._faces(Part.HAIR)
+        self.vertices = self.rest
+        self._skull = np.unique(self.hair_faces)
         self._add_skin(scalp_file)
         self._add_organs()
         self._add_face_hair()
@@ -90,7 +92,7 @@ class Figure:
 
     def pose(self, blendshapes: np.ndarray, pose: np.ndarray) -> None:
         """Moves everything to [52] coefficients and a [6] head pose."""
-        vertices = self.head.pose(blendshapes, pose).astype(np.float64)
+        vertices = self.vertices = self.head.pose(blendshapes, pose).astype(np.float64)
         for mesh in self.meshes.values():
             mesh.pose(vertices)
         for rooted, strands in self.rooted.values():
@@ -144,7 +146,7 @@ class Figure:
         welded = self.meshes["skin"].welded
         normals[welded.source] = vertex_normals(self.rest[welded.source], welded.faces)
         brows = brow_hairs(self.look.brows, self.landmarks, self.rest, welded.source[welded.faces], normals, self.look.seed)
-        self._grow("brows", brows, hair_material("brows", 0.80, 0.25, 0.5))
+        self._grow("brows", brows, hair_material("brows", 0.72, 0.25, 0.5))
         eyes = self.joints[[Joint.LEFT_EYE, Joint.RIGHT_EYE]]
         lashes = lash_hairs(self.look.lashes, self.landmarks, eyes, self.rest, faces, self.look.seed)
         self._grow("lashes", lashes, hair_material("lashes", 0.97, 0.2, 0.5))

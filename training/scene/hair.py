@@ -15,6 +15,10 @@ from training.scene.geometry import unit
 from training.scene.paint import smoothstep
 
 
+GROOVE_FILL = 0.8
+"""Strands over the parting stand this much higher than the shell, whose groove is deeper than hair would leave it."""
+
+
 @dataclass(frozen=True)
 class HairLook:
     """Attributes:
@@ -113,7 +117,8 @@ def walk(scalp: Scalp, start: np.ndarray, layer: np.ndarray, look: HairLook, ran
         share = (share / share.sum(1, keepdims=True))[..., None]
         root, shell = (scalp.root[near] * share).sum(1), (scalp.shell[near] * share).sum(1)
         normal = unit((scalp.normal[near] * share).sum(1))
-        depth = layer * smoothstep(np.full(len(start), step * look.step_m), 0.0, 0.03)
+        depth = layer * smoothstep(np.full(len(start), step * look.step_m), 0.0, 0.014)
+        depth = depth * (1 + GROOVE_FILL * np.exp(-(((root[:, 0] - look.parting_x_m) / 0.007) ** 2)))
         current = root
         points.append(root + depth[:, None] * (shell - root))
     return np.stack(points, 1)

@@ -15,6 +15,9 @@ import numpy as np
 PLATE_SIZE_PX = 2048
 PLATE_SPAN_M = 0.32
 
+BROW_ARCH = 0.62
+"""Height of the brows' arch over the landmarks'."""
+
 
 @dataclass(frozen=True)
 class Plate:
@@ -107,8 +110,10 @@ def spots(plate: Plate, places: np.ndarray, strength: np.ndarray, radius_m: floa
 
 
 def brow_line(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """Brow points [5, 3] from the nose outwards; `side` 0 is the subject's right, 1 the left."""
-    return landmarks[21:16:-1] if side == 0 else landmarks[22:27]
+    """Brow points [5, 3] from the nose outwards, flatter than the landmarks' arch; `side` 0 is the subject's right."""
+    line = (landmarks[21:16:-1] if side == 0 else landmarks[22:27]).copy()
+    line[:, 1] = line[:, 1].mean() + BROW_ARCH * (line[:, 1] - line[:, 1].mean())
+    return line
 
 
 def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plate, seed: int) -> Masks:

@@ -16,6 +16,7 @@ import numpy as np
 
 from training.head.posed_mesh import camera as avatar_camera
 from training.scene.figure import Figure, Look
+from training.scene.matte import project, shell_mask, soften
 from training.scene.studio import Camera, add_lights, configure_cycles, place_camera
 
 PARTS = ("skin", "eyes", "teeth", "tongue", "mouth", "brows", "lashes", "hair", "baby_hair", "scalp", "clothes")
@@ -93,13 +94,18 @@ class LookRenderer:
         self.figure.pose(np.asarray(blendshapes, np.float32), np.asarray(pose, np.float32))
         for name, thing in self.figure.objects().items():
             thing.hide_render, thing.is_holdout = name in hidden, name in holdout
-        place_camera(camera or self.camera, width, height)
+        camera = camera or self.camera
+        place_camera(camera, width, height)
         scene = bpy.context.scene
         scene.cycles.samples = samples or self.config.samples
         path = Path(self._folder.name) / "view.png"
         scene.render.filepath = str(path)
         bpy.ops.render.render(write_still=True)
-        return cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
+        picture = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
+        if "hair" in hidden:
+            return picture
+        pixels = project(self.figure.vertices, camera, width, height)
+        return soften(picture, shell_mask(pixels, self.figure.hair_faces, width, height))
 
 
 def _frozen(value):

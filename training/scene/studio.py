@@ -70,12 +70,16 @@ def add_lights(middle_of_eyes: np.ndarray, boxes: tuple[SoftBox, ...] = PORTRAIT
     bpy.context.scene.world = world
 
 
-def aimed(position: np.ndarray, target: np.ndarray) -> Matrix:
-    """Blender matrix of an object at `position` that looks at `target` along its -z, upright; both in head space."""
+def view_of(position: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Rows [4, 3] right, up, backward and position of an upright view from `position` [3] to `target` [3]."""
     backward = unit(np.asarray(position, float) - np.asarray(target, float))
     right = unit(np.cross((0.0, 1.0, 0.0), backward))
-    up = np.cross(backward, right)
-    columns = to_blender(np.stack([right, up, backward, np.asarray(position, float)]))
+    return np.stack([right, np.cross(backward, right), backward, np.asarray(position, float)])
+
+
+def aimed(position: np.ndarray, target: np.ndarray) -> Matrix:
+    """Blender matrix of an object at `position` that looks at `target` along its -z, upright; both in head space."""
+    columns = to_blender(view_of(position, target))
     return Matrix([[*columns[:, row]] for row in range(3)] + [[0, 0, 0, 1]])
 
 
