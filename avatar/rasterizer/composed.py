@@ -36,15 +36,16 @@ def render(
     shading.texture_levels(
         screen, scene.texel_area, scene.tri, facing, 0, len(scene.tri), scene.atlas.level_count - 1, level
     )
-    attributes = np.column_stack(
-        [scene.uv_texels / scene.atlas.level_size[0], light, previous_screen / coverage.SUBPIXELS]
-    )
+    offset = (previous_screen.astype(np.float32) - screen) / coverage.SUBPIXELS
+    # Weighted by w, what is interpolated in perspective turns linear on the picture.
+    w = clip[:, 3:]
+    attributes = np.column_stack([scene.uv_texels / scene.atlas.level_size[0], light, offset * w, w]).astype(np.float32)
 
     surface = _layer(
-        scene, backend, clip, attributes.astype(np.float32), np.flatnonzero(facing[: scene.opaque_count] > 0), level
+        scene, backend, clip, attributes, np.flatnonzero(facing[: scene.opaque_count] > 0), level
     )
     translucent = scene.opaque_count + np.flatnonzero(facing[scene.opaque_count :] != 0)
-    layer = _layer(scene, backend, clip, attributes.astype(np.float32), translucent, level, behind=surface["depth"])
+    layer = _layer(scene, backend, clip, attributes, translucent, level, behind=surface["depth"])
     surface["color"][..., 3] = np.where(surface["face"] >= 0, 255, 0)
     over, under = (
         backend.antialias(item["color"], item["rast"], clip, item["tri"], item["topology"]) for item in (layer, surface)
@@ -56,11 +57,12 @@ def render(
     covers = layer["color"][..., 3] >= 128
     face = np.where(covers, layer["face"], surface["face"])
     mask = np.where(face >= 0, scene.part[face], 0).astype(np.uint8)
-    previous = np.where(covers[..., None], layer["previous"], surface["previous"])
+    motion = np.where(covers[..., None], layer["motion"], surface["motion"])
     rows, columns = np.mgrid[: scene.size_px, : scene.size_px] + 0.5
+    previous = motion + np.dstack([columns, rows])
     seen = np.where(covers, previous_facing[face] != 0, previous_facing[face] > 0) & (face >= 0)
     seen &= ((previous >= 0) & (previous < scene.size_px)).all(axis=2)
-    motion = np.where(seen[..., None], previous - np.dstack([columns, rows]), np.nan)
+    motion = np.where(seen[..., None], motion, np.nan)
     return np.clip(raster, 0, 255), mask, motion.astype(np.float32)
 
 
@@ -79,10 +81,10 @@ def _screen(scene: Scene, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _layer(scene: Scene, backend: RasterBackend, clip, attributes, faces, level, behind=None) -> dict[str, np.ndarray]:
-    """Color [H, W, 4] premultiplied 0..255, face [H, W], previous [H, W, 2] in pixels, depth [H, W] and rast of the nearest of `faces`.
+    """Color [H, W, 4] premultiplied 0..255, face [H, W], motion [H, W, 2] in pixels, depth [H, W] and rast of the nearest of `faces`.
 
     Args:
-        attributes: [V, 5]: u, v, light, previous x and y.
+        attributes: [V, 6]: u, v, light, offset to the previous x and y times w, w.
         faces: indices into `scene.tri`.
         level: [F], level of the atlas for each face.
         behind: [H, W], z/w of what hides fragments behind it.
@@ -103,5 +105,11 @@ def _layer(scene: Scene, backend: RasterBackend, clip, attributes, faces, level,
     color[..., :3] = np.minimum(color[..., :3] * values[..., 2:3], 255)
     topology = edge_neighbors(tri, scene.same_point)
     return {
-        "color": color, "face": face, "previous": values[..., 3:], "depth": depth, "rast": rast, "tri": tri, "topology": topology
-    }  # fmt: skip
+        "color": color,
+        "face": face,
+        "motion": values[..., 3:5] / np.maximum(values[..., 5:], 1e-6),
+        "depth": depth,
+        "rast": rast,
+        "tri": tri,
+        "topology": topology,
+    }

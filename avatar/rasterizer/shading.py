@@ -101,7 +101,10 @@ def _lit(lanes, light):
 
 @kernel
 def pack_vertices(screen, depth_and_inverse_w, uv_texels, light, previous_screen, packed):
-    """What shading reads of each vertex, side by side in `packed` [V, 8] float32: x, y, 1/w, u, v, light, previous x and y (1/256 pixel)."""
+    """What shading reads of each vertex, side by side in `packed` [V, 8] float32.
+
+    In turn: x, y in 1/256 pixel, 1/w, u, v in texels, light, offset to the previous x and y in pixels.
+    """
     for vertex in range(packed.shape[0]):
         packed[vertex, 0] = screen[vertex, 0]
         packed[vertex, 1] = screen[vertex, 1]
@@ -109,8 +112,8 @@ def pack_vertices(screen, depth_and_inverse_w, uv_texels, light, previous_screen
         packed[vertex, 3] = uv_texels[vertex, 0]
         packed[vertex, 4] = uv_texels[vertex, 1]
         packed[vertex, 5] = light[vertex]
-        packed[vertex, 6] = previous_screen[vertex, 0]
-        packed[vertex, 7] = previous_screen[vertex, 1]
+        packed[vertex, 6] = np.float32(previous_screen[vertex, 0] - screen[vertex, 0]) / np.float32(SUBPIXELS)
+        packed[vertex, 7] = np.float32(previous_screen[vertex, 1] - screen[vertex, 1]) / np.float32(SUBPIXELS)
 
 
 @inlined
@@ -126,6 +129,7 @@ def shade_rows(
     """Color, part and motion of every pixel in the rows that belong to `worker`.
 
     Along a run of pixels of one triangle, attribute / w and 1 / w are linear; their quotient is the perspective-correct attribute.
+    Motion is interpolated linearly on the picture, which is exact as long as the depths of the three corners keep their proportions.
 
     Args:
         depth_and_face: [H, W, 2] int32, of `coverage.depth_and_face`.
@@ -193,14 +197,13 @@ def shade_rows(
                 _across(packed, a, b, c, a_now, b_now, c_now, 5),
                 _across(packed, a, b, c, a_step, b_step, c_step, 5),
             )
-            old_x, old_x_step = (
-                _across(packed, a, b, c, a_now, b_now, c_now, 6),
-                _across(packed, a, b, c, a_step, b_step, c_step, 6),
-            )
-            old_y, old_y_step = (
-                _across(packed, a, b, c, a_now, b_now, c_now, 7),
-                _across(packed, a, b, c, a_step, b_step, c_step, 7),
-            )
+            a_edge, b_edge, c_edge = a_edge * inverse_area, b_edge * inverse_area, c_edge * inverse_area
+            a_slope, b_slope = (by - cy) * subpixels * inverse_area, (cy - ay) * subpixels * inverse_area
+            c_slope = (ay - by) * subpixels * inverse_area
+            motion_x = _across(packed, a, b, c, a_edge, b_edge, c_edge, 6)
+            motion_y = _across(packed, a, b, c, a_edge, b_edge, c_edge, 7)
+            motion_x_step = _across(packed, a, b, c, a_slope, b_slope, c_slope, 6)
+            motion_y_step = _across(packed, a, b, c, a_slope, b_slope, c_slope, 7)
             while True:
                 inverse_w = one / w
                 lanes = _bilinear(
@@ -212,14 +215,11 @@ def shade_rows(
                 colors[pixel] = shaded
                 if not is_layer or shaded >= np.uint32(0x80000000):
                     parts[pixel] = face_part
-                    previous_x = old_x * inverse_w * (one / subpixels)
-                    previous_y = old_y * inverse_w * (one / subpixels)
-                    motion_x = previous_x - (column + half)
-                    motion_y = previous_y - (np.float32(row) + half)
-                    if not (seen_before and 0 <= previous_x < width_px and 0 <= previous_y < height_px):
-                        motion_x = motion_y = nothing
-                    motions[pixel + pixel] = motion_x
-                    motions[pixel + pixel + np.uint64(1)] = motion_y
+                    previous_x = motion_x + (column + half)
+                    previous_y = motion_y + (np.float32(row) + half)
+                    seen = seen_before and 0 <= previous_x < width_px and 0 <= previous_y < height_px
+                    motions[pixel + pixel] = motion_x if seen else nothing
+                    motions[pixel + pixel + np.uint64(1)] = motion_y if seen else nothing
                 pixel += np.uint64(1)
                 cell += np.uint64(2)
                 if pixel == row_end or faces[cell] != face:
@@ -229,5 +229,5 @@ def shade_rows(
                 u += u_step
                 v += v_step
                 bright += bright_step
-                old_x += old_x_step
-                old_y += old_y_step
+                motion_x += motion_x_step
+                motion_y += motion_y_step
