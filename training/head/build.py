@@ -22,6 +22,9 @@ from training.head.teeth import dentures
 from training.head.tongue import tongue
 from training.head.visibility import visible_faces
 
+STILL_M = 1e-5
+"""Motion below this is left out of the expression directions, which keeps them sparse."""
+
 STRAND_SEED = 3
 PARENTS = (-1, 0, 1, 1, 1)
 
@@ -98,10 +101,11 @@ def head_arrays() -> tuple[dict[str, NDArray], Scalp]:
     parts, scalp = surfaces(anatomy)
     whole = joined([placed(parts[name], name) for name in PLACES_PX])
     triangles, corners = landmark_embedding(whole)
+    expression = np.where(np.abs(whole.expression) < STILL_M, 0, whole.expression)
     arrays = {
         "template": whole.position.astype(np.float32),
         "shape_basis": np.zeros((len(whole.position), 3, 0), np.float16),
-        "expression_basis": whole.expression.astype(np.float16),
+        "expression_basis": expression.astype(np.float16),
         "pose_basis": np.zeros((len(whole.position), 3, 0), np.float16),
         "joint_regressor": joint_regressor(whole.position, anatomy.joints).astype(np.float32),
         "skinning_weights": whole.weights.astype(np.float32),

@@ -1,0 +1,93 @@
+"""Baking pictures back into the atlas, where the truth is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from avatar.head import Head, Part
+from avatar.rasterizer import ops
+from avatar.rasterizer.camera import Camera
+
+from training.head.bake import Sample, Texels, averaged, filled, sample_view, without_highlights
+from training.head.views import View, orbit
+
+HEAD_FILE = Path(__file__).parents[2] / "avatars" / "default" / "head.npz"
+
+
+def color_of(points):
+    """A smooth color [N, 3] in 0..255 for each point in space."""
+    return 127 + 100 * np.sin(points * [40, 50, 30] + [0, 1, 2])
+
+
+def picture_of(head, view):
+    """What a camera sees when every surface point of the resting head has the color of its place."""
+    vertices = head.pose(view.blendshapes(), np.zeros(6))
+    width, height = view.size
+    clip = np.column_stack([vertices, np.ones(len(vertices))]).astype(np.float32) @ view.camera.matrix(width / height).T
+    faces = np.ascontiguousarray(head.faces[~np.isin(head.part, (Part.HAIR, Part.LASHES))])
+    rast, _ = ops.rasterize(clip, faces, (height, width), grad_db=False)
+    face = rast[..., 3].astype(int) - 1
+    u, v = rast[..., 0], rast[..., 1]
+    place = np.einsum("hwk,hwkd->hwd", np.stack([u, v, 1 - u - v], -1), head.template[faces[face]])
+    image = np.zeros((height, width, 4), np.uint8)
+    image[..., :3], image[..., 3] = color_of(place), 255
+    image[face < 0] = 0
+    return image
+
+
+@pytest.fixture(scope="module")
+def head():
+    return Head.load(HEAD_FILE)
+
+
+@pytest.mark.parametrize("camera", [orbit(0, 0, 13), orbit(40, 0, 13), orbit(0, -25, 13)])
+def test_visible_texels_get_the_color_of_their_place(head, camera):
+    view = View("test", (Part.SKIN,), camera, size=(640, 640))
+    texels = Texels.of(head, 256)
+    texels = texels.only(head.part[texels.face] == Part.SKIN)
+    sample = sample_view(head, texels, view, picture_of(head, view))
+    place = np.einsum("nk,nkd->nd", texels.weight, head.template[head.faces[texels.face]])
+    seen = sample.weight > 0
+    assert 0.15 < seen.mean() < 0.8
+    assert np.percentile(np.abs(sample.color[seen, :3] - color_of(place)[seen]), 99) < 8
+
+
+def test_texels_behind_the_head_are_unseen(head):
+    view = View("test", (Part.SKIN,), Camera(13, (0, 0.015, 1.2), (0, 0.015, 0.02)), size=(640, 640))
+    texels = Texels.of(head, 256)
+    texels = texels.only(head.part[texels.face] == Part.SKIN)
+    place = np.einsum("nk,nkd->nd", texels.weight, head.template[head.faces[texels.face]])
+    sample = sample_view(head, texels, view, picture_of(head, view))
+    assert (sample.weight[place[:, 2] < -0.03] == 0).all()
+
+
+def test_covered_pixels_do_not_count(head):
+    view = View("test", (Part.SKIN,), orbit(0, 0, 13), size=(640, 640))
+    texels = Texels.of(head, 128)
+    texels = texels.only(head.part[texels.face] == Part.SKIN)
+    cover = np.full((640, 640), 255, np.uint8)
+    assert sample_view(head, texels, view, picture_of(head, view), cover).weight.max() == 0
+
+
+def test_average_weighs_color_by_alpha():
+    red = Sample(np.array([[255, 0, 0, 255]], np.float32), np.array([1], np.float32))
+    clear_blue = Sample(np.array([[0, 0, 255, 0]], np.float32), np.array([1], np.float32))
+    color, weight = averaged([red, clear_blue])
+    np.testing.assert_allclose(color, [[255, 0, 0, 127.5]])
+    np.testing.assert_allclose(weight, [2])
+
+
+def test_a_highlight_in_one_view_drops_out():
+    plain = [Sample(np.array([[60, 60, 60, 255]], np.float32), np.ones(1, np.float32)) for _ in range(3)]
+    bright = Sample(np.array([[250, 250, 250, 255]], np.float32), np.ones(1, np.float32))
+    color, _ = without_highlights([*plain, bright])
+    assert color[0, 0] < 65
+
+
+def test_filling_keeps_the_known_and_spreads_it():
+    image = np.zeros((64, 64, 4), np.float32)
+    known = np.zeros((64, 64), bool)
+    image[10:20, 10:20], known[10:20, 10:20] = 200, True
+    result = filled(image, known)
+    np.testing.assert_array_equal(result[known], image[known])
+    np.testing.assert_allclose(result[~known], 200, atol=1)
