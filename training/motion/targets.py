@@ -82,7 +82,7 @@ def _fingerprint() -> str:
     """Of the code that makes targets."""
     root = Path(__file__).parents[2]
     sources = [*sorted((root / "training" / "teacher").glob("*.py")), root / "avatar" / "visemes.py", Path(__file__)]
-    sources.append(root / "training" / "audio_encoder.py")
+    sources += [root / "training" / "audio_encoder.py", root / "training" / "speech_corpus" / "pauses.py"]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 

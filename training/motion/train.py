@@ -35,8 +35,8 @@ class TrainConfig:
     """
 
     minutes: float = 80.0
-    batch_size: int = 16
-    learning_rate: float = 7e-4
+    batch_size: int = 8
+    learning_rate: float = 6e-4
     warmup: float = 0.03
     weight_decay: float = 0.01
     gradient_norm: float = 4.0

@@ -26,12 +26,12 @@ class AugmentConfig:
         level_db: range of the level of speech, root mean square, against full scale.
     """
 
-    reverberation: float = 0.25
-    coloring: float = 0.5
-    telephone: float = 0.12
-    noise: float = 0.6
+    reverberation: float = 0.15
+    coloring: float = 0.4
+    telephone: float = 0.1
+    noise: float = 0.45
     noise_only: float = 0.05
-    snr_db: tuple[float, float] = (5.0, 40.0)
+    snr_db: tuple[float, float] = (8.0, 40.0)
     level_db: tuple[float, float] = (-36.0, -12.0)
 
 
