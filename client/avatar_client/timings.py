@@ -42,13 +42,14 @@ def snapshot(client: AvatarClient, metrics_url: str) -> Snapshot:
 
 
 def difference(before: Snapshot, after: Snapshot) -> Snapshot:
-    """What happened between two snapshots; stages that did not run are left out."""
+    """What happened between two snapshots, in the order of the stages; those that did not run are left out."""
     zero = StageTime(0.0, 0)
     changes = {
         stage: StageTime(now.total_ms - before.get(stage, zero).total_ms, now.calls - before.get(stage, zero).calls)
         for stage, now in after.items()
     }
-    return {stage: change for stage, change in changes.items() if change.calls > 0}
+    in_order = sorted(changes, key=lambda stage: STAGES.index(stage) if stage in STAGES else len(STAGES))
+    return {stage: changes[stage] for stage in in_order if changes[stage].calls > 0}
 
 
 def parse_metrics(text: str) -> Snapshot:

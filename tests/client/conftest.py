@@ -11,7 +11,8 @@ TOY_REPOSITORY = Path(__file__).parent / "toy_repository"
 
 def start_toy():
     """A new server with the toy model on free ports."""
-    server = pytest.importorskip("avatar_server", reason="the embedded Triton needs Python 3.10 to 3.12 on Linux")
+    pytest.importorskip("pytriton", reason="the embedded Triton needs Python 3.10 to 3.12 on Linux")
+    server = pytest.importorskip("avatar_server")
     return server.start_server(
         server.ServerConfig(
             model_repository=TOY_REPOSITORY, grpc_port=0, http_port=0, metrics_port=0,
