@@ -14,7 +14,9 @@ NEEDED = ("numpy", "av", "tqdm", "tritonclient", "grpc", "pytriton")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Further options: see `avatar render --help`.")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog="Further options: see `avatar render --help`."
+    )
     parser.add_argument("--audio", required=True, metavar="IN", help="WAV, FLAC, MP3, OGG, ...; any rate and channels")
     parser.add_argument("--output", default="out.mp4", metavar="OUT", help="video to write (default out.mp4)")
     arguments, further = parser.parse_known_args()
@@ -34,7 +36,9 @@ def _use_an_interpreter_that_has_the_packages() -> None:
     python = environment / "bin" / "python"
     if python.exists() and Path(sys.prefix).resolve() != environment.resolve():
         os.execv(python, [str(python), *sys.argv])
-    sys.exit(f"inference.py: {sys.executable} lacks {', '.join(missing)}; run `make demo` once, which sets up {environment}")
+    sys.exit(
+        f"inference.py: {sys.executable} lacks {', '.join(missing)}; run `make demo` once, which sets up {environment}"
+    )
 
 
 if __name__ == "__main__":
