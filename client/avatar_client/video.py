@@ -37,7 +37,7 @@ class VideoSettings:
     Attributes:
         codecs: encoders by preference; the first that this build of FFmpeg has is used.
         preset: x264's speed. At 512x512 one frame costs about 1 ms of CPU time with `ultrafast`, 2 with `superfast`,
-            3 with `veryfast`, on top of 2 for the conversion to YUV.
+            3 with `veryfast`, on top of 1 for the conversion to YUV.
         crf: x264's constant rate factor; lower is better and larger.
         bit_rate_bps: for the encoders without a rate factor.
         threads: encoder threads; one leaves the other cores to the server.

@@ -124,5 +124,11 @@ def test_render_with_stage_times(toy_server, capsys, tmp_path):
     arguments = ["render", path, "--server", toy_server.grpc_address, "--metrics-url", metrics_url, "--timings", "-q"]
     assert cli.main(list(map(str, arguments))) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[2:]] == ["audio_encoder", "motion", "rasterizer", "enhancer", "stabilizer"]
+    assert [line.split()[0] for line in lines[2:]] == [
+        "audio_encoder",
+        "motion",
+        "rasterizer",
+        "enhancer",
+        "stabilizer",
+    ]
     assert all(line.endswith("ms x 30") for line in lines[4:])
