@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from avatar.head import Part
 from avatar.rasterizer import coverage, shading
 from avatar.rasterizer.backend import CpuBackend, RasterBackend
+from avatar.rasterizer.light import add_spot
 from avatar.rasterizer.scene import Scene
 from avatar.rasterizer.silhouette import edge_neighbors
 
@@ -12,7 +14,7 @@ def render(
     scene: Scene,
     vertices: np.ndarray,
     previous_vertices: np.ndarray,
-    light: np.ndarray,
+    pose: np.ndarray,
     backend: RasterBackend | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw a posed head.
@@ -20,7 +22,7 @@ def render(
     Args:
         scene: what to draw.
         vertices, previous_vertices: [V, 3] float32, m, in this frame and the one before.
-        light: [V] float32, factor on the texture.
+        pose: [6] float32, the controls' pose in this frame.
         backend: the operations to use, by default those of the CPU.
 
     Returns:
@@ -39,14 +41,18 @@ def render(
     offset = (previous_screen.astype(np.float32) - screen) / coverage.SUBPIXELS
     # Weighted by w, what is interpolated in perspective turns linear on the picture.
     w = clip[:, 3:]
-    attributes = np.column_stack([scene.uv_texels / scene.atlas.level_size[0], light, offset * w, w]).astype(np.float32)
+    attributes = np.column_stack(
+        [scene.uv_texels / scene.atlas.level_size[0], scene.light.factors(vertices, pose), offset * w, w]
+    ).astype(np.float32)
 
-    surface = _layer(
-        scene, backend, clip, attributes, np.flatnonzero(facing[: scene.opaque_count] > 0), level
-    )
+    surface = _layer(scene, backend, clip, attributes, np.flatnonzero(facing[: scene.opaque_count] > 0), level)
     translucent = scene.opaque_count + np.flatnonzero(facing[scene.opaque_count :] != 0)
     layer = _layer(scene, backend, clip, attributes, translucent, level, behind=surface["depth"])
     surface["color"][..., 3] = np.where(surface["face"] >= 0, 255, 0)
+    part = np.where(surface["face"] >= 0, scene.part[surface["face"]], 0).astype(np.uint8)
+    part[layer["color"][..., 3] >= 128] = Part.BACKGROUND
+    for spot in scene.light.spots(vertices, scene.matrix, scene.size_px):
+        add_spot(surface["color"], part, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
     over, under = (
         backend.antialias(item["color"], item["rast"], clip, item["tri"], item["topology"]) for item in (layer, surface)
     )

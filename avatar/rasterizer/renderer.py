@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from avatar.config import BLENDSHAPE_COUNT, FRAME_SIZE
+from avatar.head import Part
 from avatar.rasterizer import compose, coverage, shading, silhouette
+from avatar.rasterizer.light import add_spot
 from avatar.rasterizer.scene import Scene
 from avatar.rasterizer.workers import Workers
 
@@ -36,7 +38,9 @@ class RasterResult(NamedTuple):
 class _View:
     """A posed head as the camera sees it."""
 
-    def __init__(self, scene: Scene, vertices: np.ndarray):
+    def __init__(self, scene: Scene, vertices: np.ndarray, pose: np.ndarray):
+        self.light = scene.light.factors(vertices, pose)
+        self.spots = scene.light.spots(vertices, scene.matrix, scene.size_px)
         self.screen = np.empty((len(vertices), 2), np.int32)
         self.depth_and_inverse_w = np.empty((len(vertices), 2), np.float32)
         self.facing = np.empty(len(scene.tri), np.int8)
@@ -77,7 +81,6 @@ class Renderer:
         self.scene = scene
         self._workers = Workers(workers)
         self._local = threading.local()
-        self._light = np.ones(len(scene.uv_texels), np.float32)
         self._views: OrderedDict[bytes, _View] = OrderedDict()
         self._views_lock = threading.Lock()
 
@@ -115,11 +118,14 @@ class Renderer:
         mask = np.empty((size_px, size_px), np.uint8)
         motion = np.empty((size_px, size_px, 2), np.float16)
         shading.pack_vertices(
-            view.screen, view.depth_and_inverse_w, self.scene.uv_texels, self._light, previous.screen, scratch.packed
+            view.screen, view.depth_and_inverse_w, self.scene.uv_texels, view.light, previous.screen, scratch.packed
         )
         run(lambda worker: self._cover(scratch, view, worker))
         lap("cover")
         run(lambda worker: self._shade(scratch, view, previous, mask, worker))
+        pixels = scratch.opaque.view(np.uint8).reshape(size_px, size_px, 4)
+        for spot in view.spots:
+            add_spot(pixels, mask, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
         lap("shade")
         self._antialias(scratch, view)
         lap("antialias")
@@ -139,7 +145,7 @@ class Renderer:
         with self._views_lock:
             view = self._views.get(key)
         if view is None:
-            view = _View(self.scene, self.scene.head.pose(blendshapes, pose))
+            view = _View(self.scene, self.scene.head.pose(blendshapes, pose), pose)
             with self._views_lock:
                 self._views[key] = view
                 while len(self._views) > _VIEWS_KEPT:

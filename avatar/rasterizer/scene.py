@@ -11,6 +11,7 @@ from avatar.config import FRAME_SIZE
 from avatar.head import Head
 from avatar.rasterizer.atlas import TRANSLUCENT_PARTS, Atlas, read_texture
 from avatar.rasterizer.camera import FAR_M, NEAR_M, Camera
+from avatar.rasterizer.light import Light
 from avatar.rasterizer.silhouette import edge_neighbors, same_points
 
 if sys.version_info >= (3, 11):
@@ -20,6 +21,9 @@ else:
 
 RIM_DEPTH_M = 0.03
 """How much nearer to the camera a surface may be one pixel inside its rim; more is taken for something else in front."""
+
+KEY_DIRECTION = (-0.59, 0.40, 0.70)
+"""Towards the key light, where avatar.toml has no `[light]`: from the subject's right and above."""
 
 TEXTURE_FILES = ("texture.png", "texture.webp")
 
@@ -31,6 +35,7 @@ class Scene:
     Attributes:
         head: the skinned head.
         camera: where the picture is taken from.
+        light: the light that is not baked.
         size_px: width and height of the picture.
         matrix: [4, 4] float32, world to clip space.
         tri: [F, 3] int32, the opaque triangles first; wound so that the outside is clockwise on a picture whose rows grow downwards.
@@ -45,6 +50,7 @@ class Scene:
 
     head: Head
     camera: Camera
+    light: Light
     size_px: int
     matrix: np.ndarray
     tri: np.ndarray
@@ -57,7 +63,9 @@ class Scene:
     texel_area: np.ndarray
 
     @classmethod
-    def build(cls, head: Head, camera: Camera, texture: np.ndarray, size_px: int = FRAME_SIZE) -> "Scene":
+    def build(
+        cls, head: Head, camera: Camera, texture: np.ndarray, size_px: int = FRAME_SIZE, key_direction=KEY_DIRECTION
+    ) -> "Scene":
         """Put a head, a camera and a straight-alpha texture [h, w, 4] uint8 together."""
         translucent = np.isin(head.part, TRANSLUCENT_PARTS)
         order = np.argsort(translucent, kind="stable")
@@ -73,6 +81,7 @@ class Scene:
         return cls(
             head=head,
             camera=camera,
+            light=Light(head, camera.position, key_direction),
             size_px=size_px,
             matrix=camera.matrix(),
             tri=tri,
@@ -108,7 +117,8 @@ class Scene:
         textures = [folder / name for name in TEXTURE_FILES if (folder / name).is_file()]
         if not textures:
             raise FileNotFoundError(f"{folder} must hold one of {', '.join(TEXTURE_FILES)}, got none; bake the texture")
-        return cls.build(Head.load(folder / "head.npz"), camera, read_texture(textures[0]), size_px)
+        direction = settings.get("light", {}).get("direction", KEY_DIRECTION)
+        return cls.build(Head.load(folder / "head.npz"), camera, read_texture(textures[0]), size_px, direction)
 
     @property
     def rim_depth(self) -> float:

@@ -43,7 +43,7 @@ def premultiplied(raster):
 def test_fused_equals_the_four_operations(renderer, now, before):
     result = renderer.render(*now, *before)
     head = renderer.scene.head
-    raster, mask, motion = composed.render(renderer.scene, head.pose(*now), head.pose(*before), np.ones(len(head.template), np.float32))
+    raster, mask, motion = composed.render(renderer.scene, head.pose(*now), head.pose(*before), now[1])
     difference = np.abs(premultiplied(result.raster) - premultiplied(raster)).max(axis=2)
     assert (difference > 3).mean() < 2e-4
     assert difference.mean() < 0.5
@@ -100,7 +100,9 @@ def test_motion_vectors_warp_the_previous_frame_onto_this_one(renderer):
     result, previous = renderer.render(*now, *before), renderer.render(*before, *before)
     motion = result.motion_vectors.astype(np.float32)
     columns, rows = np.meshgrid(np.arange(512, dtype=np.float32), np.arange(512, dtype=np.float32))
-    warped = cv2.remap(previous.raster, columns + np.nan_to_num(motion[..., 0]), rows + np.nan_to_num(motion[..., 1]), cv2.INTER_LINEAR)
+    warped = cv2.remap(
+        previous.raster, columns + np.nan_to_num(motion[..., 0]), rows + np.nan_to_num(motion[..., 1]), cv2.INTER_LINEAR
+    )
     inner = cv2.erode((result.mask == Part.SKIN).astype(np.uint8), np.ones((9, 9))) > 0
     inner &= ~np.isnan(motion[..., 0])
     # The synthetic texture is a checker: one pixel of error in the motion would show as tens of levels.
@@ -219,8 +221,16 @@ def test_bad_controls_are_named(renderer, place, value, message):
     [
         ('name = "x"', ValueError, "section \\[camera\\]"),
         ("[camera]\nfov_deg = 20.0", ValueError, "fov_deg, position and target"),
-        ("[camera]\nfov_deg = 0.0\nposition = [0.0, 0.0, 1.0]\ntarget = [0.0, 0.0, 0.0]", ValueError, "fov_deg must lie in"),
-        ("[camera]\nfov_deg = 20.0\nposition = [0.0, 1.0, 0.0]\ntarget = [0.0, 0.0, 0.0]", ValueError, "must not look along y"),
+        (
+            "[camera]\nfov_deg = 0.0\nposition = [0.0, 0.0, 1.0]\ntarget = [0.0, 0.0, 0.0]",
+            ValueError,
+            "fov_deg must lie in",
+        ),
+        (
+            "[camera]\nfov_deg = 20.0\nposition = [0.0, 1.0, 0.0]\ntarget = [0.0, 0.0, 0.0]",
+            ValueError,
+            "must not look along y",
+        ),
     ],
 )
 def test_bad_avatar_files_are_named(tmp_path, avatar_dir, toml, error, message):

@@ -35,7 +35,9 @@ def random_texture(height=32, width=64, channels=3):
     return np.random.default_rng(1).uniform(0, 1, (height, width, channels)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("boundary", "border"), [("clamp", cv2.BORDER_REPLICATE), ("wrap", cv2.BORDER_WRAP), ("zero", cv2.BORDER_CONSTANT)])
+@pytest.mark.parametrize(
+    ("boundary", "border"), [("clamp", cv2.BORDER_REPLICATE), ("wrap", cv2.BORDER_WRAP), ("zero", cv2.BORDER_CONSTANT)]
+)
 def test_bilinear_equals_opencv(boundary, border):
     tex = random_texture()
     uv = np.random.default_rng(2).uniform(-0.6, 1.6, (20, 30, 2)).astype(np.float32)

@@ -21,7 +21,12 @@ def coverage_error(pos, tri, color, depth_tolerance=0.01, size=SIZE, factor=16):
     fine = (fine[..., 3:] > 0) * np.float32(1) if color is None else ops.interpolate(color, fine, tri)[0]
     truth = fine.reshape(size, factor, size, factor, -1).mean(axis=(1, 3))
     rim = np.abs(truth - plain).max(axis=2) > 0.02
-    return np.abs(plain - truth)[rim].mean(), np.abs(smooth - truth)[rim].mean(), np.abs(smooth - truth)[~rim].max(), rim.sum()
+    return (
+        np.abs(plain - truth)[rim].mean(),
+        np.abs(smooth - truth)[rim].mean(),
+        np.abs(smooth - truth)[~rim].max(),
+        rim.sum(),
+    )
 
 
 @pytest.mark.parametrize("angle_deg", [0, 7, 20, 45, 63, 88])

@@ -1,0 +1,146 @@
+"""What the baked light cannot know: how open the mouth is, and where the cornea mirrors the key light."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.head import Head, Joint, Part, rotation_matrices
+from avatar.jit import kernel
+
+MOUTH_PARTS = (Part.TEETH, Part.TONGUE, Part.MOUTH)
+INNER_LIPS = slice(60, 68)
+"""iBUG landmarks of the inner lips: 60 and 64 are the corners, 61-63 the upper lip, 67-65 the lower one below them."""
+
+BAKED_OPENING_M = 0.012
+DARKEST = 0.2
+"""Factor on the baked light inside a closed mouth."""
+
+CORNEA_RADIUS, CORNEA_CENTER = 0.65, 0.39
+"""Radius of the cornea, and its center in front of the eye's, in eye radii; Gullstrand's schematic eye (1909)."""
+
+SPOT_ANGLE_RAD = 0.16
+"""Half the angle that the mirrored light spans on the cornea: half of what a soft box spans in the room, and its blur."""
+
+SPOT_LEVELS = 80.0
+CORNEA_RIM_COSINES = math.cos(math.radians(50)), math.cos(math.radians(38))
+"""Between these angles from the gaze the highlight fades: the cornea ends there."""
+
+
+@kernel
+def _open_mouth(vertices, index, center, rotation, half_width, half_height, baked_half_height, darkest, light):
+    """Share of the light through the lips that reaches each vertex, against that at the opening of the bake.
+
+    A point at distance d behind a uniformly bright disk of radius r gets r² / (r² + d²) of the light in the open (Siegel and Howell,
+    "Thermal radiation heat transfer", configuration factor of a disk on its axis); the lips' opening stands for the disk.
+    """
+    now, baked = half_width * half_height, half_width * baked_half_height
+    for entry in range(index.shape[0]):
+        vertex = index[entry]
+        x, y, z = vertices[vertex, 0] - center[0], vertices[vertex, 1] - center[1], vertices[vertex, 2] - center[2]
+        up = rotation[0, 1] * x + rotation[1, 1] * y + rotation[2, 1] * z
+        forward = rotation[0, 2] * x + rotation[1, 2] * y + rotation[2, 2] * z
+        behind = max(-forward, np.float32(0))
+        beside, baked_beside = (
+            max(abs(up) - half_height, np.float32(0)),
+            max(abs(up) - baked_half_height, np.float32(0)),
+        )
+        ratio = now * (baked + behind * behind + baked_beside * baked_beside)
+        ratio /= baked * (now + behind * behind + beside * beside) + np.float32(1e-12)
+        light[vertex] = min(max(ratio, darkest), np.float32(1))
+
+
+@kernel
+def add_spot(color, mask, part, x_px, y_px, radius_px, levels):
+    """Add a soft white spot to the pixels of one part.
+
+    Args:
+        color: [H, W, 4], levels of 255, updated. mask: [H, W] uint8.
+        part: the part that shows the spot.
+        x_px, y_px, radius_px: center and radius in pixels; brightness falls to 1/e at the radius.
+        levels: at the center.
+    """
+    height, width = mask.shape
+    reach = 2.2 * radius_px
+    for row in range(max(int(y_px - reach), 0), min(int(y_px + reach) + 1, height)):
+        for column in range(max(int(x_px - reach), 0), min(int(x_px + reach) + 1, width)):
+            if mask[row, column] == part:
+                distance = ((column + 0.5 - x_px) ** 2 + (row + 0.5 - y_px) ** 2) / (radius_px * radius_px)
+                gain = levels * math.exp(-distance * distance)
+                for channel in range(3):
+                    color[row, column, channel] = min(color[row, column, channel] + gain, 255.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A highlight on the picture: center, radius (pixels) and brightness (levels of 255)."""
+
+    x_px: float
+    y_px: float
+    radius_px: float
+    levels: float
+
+
+class Light:
+    """Light on a head that depends on its pose.
+
+    Args:
+        head: the head.
+        camera_position: [3], m.
+        key_direction: [3], from the head towards the key light.
+    """
+
+    def __init__(self, head: Head, camera_position, key_direction):
+        self._head = head
+        self._mouth = np.unique(head.faces[np.isin(head.part, MOUTH_PARTS)]).astype(np.int32)
+        self._camera = np.asarray(camera_position, np.float64)
+        self._key = np.asarray(key_direction, np.float64) / np.linalg.norm(key_direction)
+        eyes = np.unique(head.faces[head.part == Part.EYES])
+        self._eyes = []
+        for joint in (Joint.LEFT_EYE, Joint.RIGHT_EYE):
+            own = eyes[head.skinning_weights[eyes, joint] > 0.5]
+            if len(own) >= 4:
+                center = head.joints()[joint].astype(np.float64)
+                radius_m = np.linalg.norm(head.template[own] - center, axis=1).mean()
+                front = center + (0, 0, CORNEA_CENTER * radius_m)
+                weights = _fixed_points(head.template[own], np.stack([center, front]))
+                self._eyes.append((own, weights, CORNEA_RADIUS * radius_m))
+
+    def factors(self, vertices: np.ndarray, pose: np.ndarray) -> np.ndarray:
+        """Factor [V] float32 on the texture at posed `vertices` [V, 3]; 1 outside the mouth. pose: [6], turns the head."""
+        light = np.ones(len(vertices), np.float32)
+        if len(self._mouth):
+            lips = self._head.landmarks(vertices)[INNER_LIPS]
+            half_width = np.linalg.norm(lips[4] - lips[0]) / 2
+            half_height = np.linalg.norm(lips[[1, 2, 3]] - lips[[7, 6, 5]], axis=1).mean() / 2
+            rotation = rotation_matrices(pose[:3])[0]
+            _open_mouth(
+                vertices, self._mouth, lips.mean(0), rotation, np.float32(half_width), np.float32(half_height),
+                np.float32(BAKED_OPENING_M / 2), np.float32(DARKEST), light,
+            )  # fmt: skip
+        return light
+
+    def spots(self, vertices: np.ndarray, matrix: np.ndarray, size_px: int) -> list[Spot]:
+        """Where the corneas at posed `vertices` mirror the key light to the camera; matrix: [4, 4], world to clip space."""
+        spots = []
+        for own, weights, radius_m in self._eyes:
+            center, front = weights @ vertices[own]
+            gaze = (front - center) / np.linalg.norm(front - center)
+            to_camera = (self._camera - front) / np.linalg.norm(self._camera - front)
+            mirror = (self._key + to_camera) / np.linalg.norm(self._key + to_camera)
+            faint, full = CORNEA_RIM_COSINES
+            share = float(np.clip((mirror @ gaze - faint) / (full - faint), 0, 1))
+            x, y, _, w = matrix @ np.append(front + radius_m * mirror, 1.0)
+            if share > 0 and w > 0:
+                radius_px = SPOT_ANGLE_RAD * radius_m * abs(matrix[1, 1]) / w * size_px / 2
+                place = np.array([x, y]) / w * size_px / 2 + size_px / 2
+                if np.isfinite(place).all() and np.abs(place).max() < 1e6 and radius_px < size_px:
+                    spots.append(Spot(float(place[0]), float(place[1]), float(radius_px), SPOT_LEVELS * share))
+        return spots
+
+
+def _fixed_points(vertices: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Weights [P, N] with which rigidly moving `vertices` [N, 3] carry `points` [P, 3] along."""
+    system = np.column_stack([vertices, np.ones(len(vertices))]).T.astype(np.float64)
+    target = np.column_stack([points, np.ones(len(points))]).T
+    return np.linalg.lstsq(system, target, rcond=None)[0].T
