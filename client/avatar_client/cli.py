@@ -146,13 +146,16 @@ def _options(arguments: argparse.Namespace, *outputs: str) -> SessionOptions:
 def _render(arguments: argparse.Namespace) -> int:
     output = arguments.output or _default_output(arguments.audio)
     options = _options(arguments, "image", "audio")
-    with AudioFile(arguments.audio) as audio:
-        _refuse_overwriting(arguments.audio, output)
-        with _connected(arguments, audio) as (client, metrics_url, bar):
-            result = render(
-                client, audio, output, options, metrics_url=metrics_url,
-                progress=lambda frames, _: bar.update(frames - bar.n),
-            )  # fmt: skip
+    _refuse_overwriting(arguments.audio, output)
+    with (
+        AudioFile(arguments.audio) as audio,
+        VideoWriter(output, options.fps, audio.sample_rate_hz) as video,
+        _connected(arguments, audio) as (client, metrics_url, bar),
+    ):
+        result = render(
+            client, audio, video, options, metrics_url=metrics_url,
+            progress=lambda frames: bar.update(frames - bar.n),
+        )  # fmt: skip
     print(json.dumps(result.as_dict()) if arguments.json else render_text(result, arguments.timings))
     return 0
 

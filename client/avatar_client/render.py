@@ -4,7 +4,6 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from avatar_client import timings
 from avatar_client.client import AvatarClient
@@ -52,38 +51,36 @@ class RenderResult:
 def render(
     client: AvatarClient,
     audio: AudioFile,
-    output: str | Path,
+    video: VideoWriter,
     options: SessionOptions,
     *,
     metrics_url: str,
-    progress: Callable[[int, float], None] = lambda frames, position_s: None,
+    progress: Callable[[int], None] = lambda frames: None,
 ) -> RenderResult:
     """Streams a sound file through a session and writes what comes back.
 
     Args:
+        video: takes the frames; the caller closes it.
         options: of the session; the sample rate is taken from the file.
         metrics_url: the server's Prometheus page, for the stage times.
-        progress: called after each frame with the number of frames and the video's length so far.
+        progress: called after each frame with the number of frames so far.
 
     Raises:
-        AvatarClientError: the sound, the server or the output fails; no video is left then.
+        AvatarClientError: the sound, the server or the video fails.
     """
     before = timings.snapshot(client, metrics_url)
     started_s = time.monotonic()
-    with (
-        client.open_session(options, flow=FLOW, sample_rate_hz=audio.sample_rate_hz) as session,
-        VideoWriter(output, options.fps, audio.sample_rate_hz) as video,
-    ):
+    with client.open_session(options, flow=FLOW, sample_rate_hz=audio.sample_rate_hz) as session:
         sent = _Stamp()
         arrivals = _Arrivals()
         for frame in session.stream(sent.mark(audio.chunks(CHUNK_S))):
             video.write(frame)
             arrivals.add(frame)
-            progress(video.frames, video.frames / options.fps)
+            progress(video.frames)
         if not video.frames:
             raise ServerError("the server ended the session without a frame; see its log")
     return RenderResult(
-        output=str(output),
+        output=str(video.path),
         frames=video.frames,
         video_s=video.frames / options.fps,
         elapsed_s=arrivals.last_s - started_s,

@@ -22,12 +22,11 @@ from avatar_client.errors import (
 )
 from avatar_client.pcm import PCM, to_int16
 from avatar_client.protocol import Flow, SessionProtocol
+from avatar_client.stream import Stream
 from avatar_client.types import Frame, SessionOptions
 
 _POLL_S = 0.5
 """How often a waiting iterator looks whether the server has begun to owe it something."""
-
-_END_OF_REQUESTS = None
 
 
 class Session:
@@ -54,20 +53,11 @@ class Session:
         self._response_timeout_s = response_timeout_s
         self._protocol = SessionProtocol(options, flow, model=connection.model, session_id=self.session_id)
         self._changed = threading.Condition()
-        self._outgoing: queue.SimpleQueue = queue.SimpleQueue()
-        self._incoming: queue.SimpleQueue = queue.SimpleQueue()
         self._failure: Exception | None = None
         self._closed = False
         self._started = False
         self._streaming = True
-        self._call = stub.ModelStreamInfer(iter(self._outgoing.get, _END_OF_REQUESTS), metadata=connection.metadata)
-        self._receiver = threading.Thread(
-            target=_receive,
-            args=(self._call, self._incoming),
-            name=f"avatar-session-{self.session_id[:8]}",
-            daemon=True,
-        )
-        self._receiver.start()
+        self._stream = Stream(stub, connection, self.session_id[:8])
         self._open(open_timeout_s)
 
     def send(self, pcm: PCM, timeout_s: float | None = None) -> None:
@@ -126,6 +116,8 @@ class Session:
     def stream(self, chunks: Iterable[PCM]) -> Iterator[Frame]:
         """Sends the chunks from a thread of its own, ends the session, and yields its frames meanwhile.
 
+        Leaving the loop early closes the session.
+
         Args:
             chunks: audio as for `send`; taken only as fast as frames are, up to `Flow.max_queued_s`.
 
@@ -134,7 +126,10 @@ class Session:
         """
         feeder = threading.Thread(target=self._feed, args=(iter(chunks),), name="avatar-feeder", daemon=True)
         feeder.start()
-        yield from self
+        try:
+            yield from self
+        finally:
+            self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         return self
@@ -172,7 +167,7 @@ class Session:
             self._changed.notify_all()
         if alive:
             self._drain(timeout_s)
-        self._stop(timeout_s if self._protocol.finished else 0.0)
+        self._stream.stop(timeout_s if self._protocol.finished else 0.0)
 
     def abandon(self, error: Exception) -> None:
         """Makes whoever iterates meet this error: for a thread that feeds the session and cannot go on."""
@@ -196,11 +191,11 @@ class Session:
             self._protocol.end()
             self._pump()
         else:
-            self._stop()
+            self._stream.stop()
 
     def _open(self, timeout_s: float) -> None:
         with self._changed:
-            self._outgoing.put(self._protocol.start())
+            self._stream.send([self._protocol.start()])
         try:
             self._take(timeout_s)
         except DeadlineExceeded as silence:
@@ -211,10 +206,9 @@ class Session:
         self._started = True
 
     def _pump(self) -> None:
-        for request in self._protocol.requests():
-            self._outgoing.put(request)
+        self._stream.send(self._protocol.requests())
         if self._protocol.end_sent:
-            self._outgoing.put(_END_OF_REQUESTS)
+            self._stream.finish_sending()
 
     def _take(self, timeout_s: float) -> Frame | None:
         """The frame of the next response, or None where it carries none. Waits without limit while nothing is owed."""
@@ -251,7 +245,7 @@ class Session:
             if self._failure is not None:
                 raise self._failure
             try:
-                return self._incoming.get(timeout=min(_POLL_S, timeout_s))
+                return self._stream.receive(min(_POLL_S, timeout_s))
             except queue.Empty:
                 now_s = time.monotonic()
             if self._closed:
@@ -269,7 +263,7 @@ class Session:
             self._failure = self._failure or error
             self._streaming = False
             self._changed.notify_all()
-        self._stop()
+        self._stream.stop()
         if holds_slot(error) and not self._protocol.end_sent:
             self._free_slot()
         return self._failure
@@ -293,7 +287,7 @@ class Session:
         deadline_s = time.monotonic() + timeout_s
         while not self._protocol.finished and (left_s := deadline_s - time.monotonic()) > 0:
             try:
-                response, received_s = self._incoming.get(timeout=min(0.1, left_s))
+                response, received_s = self._stream.receive(min(0.1, left_s))
             except queue.Empty:
                 continue
             if response is None or isinstance(response, Exception):
@@ -306,29 +300,8 @@ class Session:
             except AvatarClientError:
                 return
 
-    def _stop(self, grace_s: float = 0.0) -> None:
-        """Ends the stream.
-
-        A finished one gets time to end by itself: cancelling it just then can leave Triton with a stream that it waits
-        for when it is to exit.
-        """
-        self._outgoing.put(_END_OF_REQUESTS)
-        if grace_s:
-            self._receiver.join(grace_s)
-        self._call.cancel()
-
     def _raise_if_unusable(self) -> None:
         if self._failure is not None:
             raise self._failure
         if self._closed:
             raise SessionClosed("the session was closed; open a new one")
-
-
-def _receive(call, incoming: queue.SimpleQueue) -> None:
-    """Moves responses from the stream to the queue. A function, so that this thread does not keep the session alive."""
-    try:
-        for response in call:
-            incoming.put((response, time.monotonic()))
-        incoming.put((None, time.monotonic()))
-    except Exception as error:  # noqa: BLE001 - raised again by whoever iterates
-        incoming.put((error, time.monotonic()))

@@ -243,7 +243,7 @@ def test_a_caller_that_takes_no_frames_is_held_back(client, speech):
                 session.send(speech[:16_000], timeout_s=0.3)
         time.sleep(0.3)
         # Half a second of audio gives fifteen frames, each with a response, and the requests' own.
-        assert session._incoming.qsize() <= 15 + 5
+        assert session._stream._incoming.qsize() <= 15 + 5
         assert next(session).index == 0
 
 
