@@ -27,7 +27,7 @@ class TritonPythonModel:
             path,
             EngineConfig(
                 engine=parameters.get("engine", "auto"),
-                threads=int(parameters.get("threads", parameters.get("intra_op_thread_count", 0))),
+                threads=_threads(config, parameters),
                 precision=parameters.get("precision", "auto"),
                 cache_dir=Path(cache_dir) if cache_dir else None,
             ),
@@ -61,6 +61,13 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse(
             [pb_utils.Tensor(spec.name, results[spec.name]) for spec in self.outputs if spec.name in wanted]
         )
+
+
+def _threads(config, parameters):
+    """What is configured, or this instance's share of the cores."""
+    configured = int(parameters.get("threads", parameters.get("intra_op_thread_count", 0)))
+    instances = sum(max(1, group["count"]) for group in config["instance_group"])
+    return configured or max(1, len(os.sched_getaffinity(0)) // instances)
 
 
 def _spec(tensor, batched):
