@@ -1,4 +1,4 @@
-"""`python -m avatar_server serve|doctor`."""
+"""`python -m avatar_server serve|doctor|probe`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`avatar serve` and `avatar doctor`."""
+"""`avatar serve`, `avatar doctor` and `avatar probe`."""
 
 import argparse
 import signal
@@ -6,7 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
-from avatar_server import doctor, processes
+from avatar_server import canary, doctor, processes
 from avatar_server.config import ServerConfig
 from avatar_server.errors import LaunchError
 from avatar_server.logs import LEVELS, Log, to_stderr
@@ -47,6 +47,18 @@ def add_doctor_parser(subparsers) -> None:
     parser.set_defaults(run=diagnose)
 
 
+def add_probe_parser(subparsers) -> None:
+    """Adds `probe`; its `run(arguments)` returns the exit code."""
+    parser = subparsers.add_parser(
+        "probe",
+        help="check that a running server makes frames",
+        description="Runs 100 ms of audio through all stages. Exit code 0 if it works or is only full, else 1.",
+    )
+    parser.add_argument("--server", default="127.0.0.1:8001", metavar="HOST:PORT")
+    parser.add_argument("--timeout", type=float, default=10.0, metavar="S")
+    parser.set_defaults(run=check)
+
+
 def serve(arguments: argparse.Namespace) -> int:
     log = Log(to_stderr(arguments.log_format), arguments.log_level)
     stop = threading.Event()
@@ -80,6 +92,12 @@ def diagnose(arguments: argparse.Namespace) -> int:
     if arguments.clean:
         processes.remove_regions(set(processes.stale_regions()))
     return doctor.report(doctor.examine(_config(arguments)), arguments.json)
+
+
+def check(arguments: argparse.Namespace) -> int:
+    health = canary.probe(arguments.server, arguments.timeout)
+    print(health.detail, file=sys.stdout if health.ok else sys.stderr)
+    return 0 if health.ok else 1
 
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,5 +140,6 @@ def main(argv: list[str] | None = None) -> int:
     subparsers = parser.add_subparsers(required=True)
     add_serve_parser(subparsers)
     add_doctor_parser(subparsers)
+    add_probe_parser(subparsers)
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)
