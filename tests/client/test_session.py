@@ -1,5 +1,6 @@
 """Sessions with the real Triton, which serves a model of the `avatar` contract."""
 
+import resource
 import threading
 import time
 
@@ -269,3 +270,20 @@ def test_readiness(toy, client):
     assert client.is_ready()
     client.wait_until_ready(1.0)
     assert {stats.name for stats in client.statistics().model_stats} == {"avatar"}
+
+
+@pytest.mark.slow
+def test_a_long_session_neither_drifts_nor_grows(client):
+    duration_s = 20 * 60
+    rate_hz, chunk = 8000, np.arange(4000, dtype=np.int16)
+    flow = Flow(max_ahead_s=2.0, max_queued_s=2.0, max_chunk_s=0.5)
+    samples = memory_kib = 0
+    with client.open_session(outputs=("audio",), sample_rate_hz=rate_hz, flow=flow) as session:
+        for count, frame in enumerate(session.stream(chunk for _ in range(2 * duration_s))):
+            assert frame.index == count
+            assert abs(frame.pts_s - samples / rate_hz) <= 1 / rate_hz
+            samples += frame.audio.size
+            if count == 3000:
+                memory_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert (count + 1, samples) == (duration_s * 30, duration_s * rate_hz)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_kib < 16 * 1024

@@ -36,7 +36,7 @@ class Session:
         self.lookahead_s = int(parameters.get("lookahead_ms", 200)) / 1000
         self.avatar = parameters.get("avatar", "default")
         self.audio = np.zeros(0, np.int16)
-        self.dropped = 0
+        self.shown = 0
         self.next_index = 0
         self.state = 0
         if not 8000 <= self.rate_hz <= 48000:
@@ -47,20 +47,24 @@ class Session:
     def edge(self, index):
         return index * self.rate_hz // self.fps
 
+    def push(self, chunk):
+        self.audio = np.concatenate([self.audio, chunk])
+
     def interrupt(self):
-        self.audio = self.audio[: self.edge(self.next_index)]
+        self.audio = self.audio[: max(0, self.edge(self.next_index) - self.shown)]
         self.state = 2
 
     def frames(self, ended):
         """Yields what can be shown now: up to the look-ahead, or everything when the sequence has ended."""
+        lookahead = math.ceil(self.lookahead_s * self.rate_hz)
         while True:
-            start, stop = self.edge(self.next_index), self.edge(self.next_index + 1)
-            if ended and start >= len(self.audio):
+            # Audio before `shown` has been given back and is forgotten.
+            start, stop = (self.edge(index) - self.shown for index in (self.next_index, self.next_index + 1))
+            if start >= len(self.audio) if ended else len(self.audio) < start + lookahead:
                 return
-            if not ended and len(self.audio) < start + math.ceil(self.lookahead_s * self.rate_hz):
-                return
-            yield self.next_index, self.audio[start : min(stop, len(self.audio))]
+            yield self.next_index, self.audio[start:stop]
             self.next_index += 1
+            self.audio, self.shown = self.audio[stop:], self.shown + stop
 
 
 class TritonPythonModel:
@@ -96,7 +100,7 @@ class TritonPythonModel:
         if parameters.get("event") == "interrupt":
             session.interrupt()
         chunk = pb_utils.get_input_tensor_by_name(request, "AUDIO").as_numpy().ravel()
-        session.audio = np.concatenate([session.audio, chunk])
+        session.push(chunk)
         wanted = set(request.requested_output_names())
         for index, audio in session.frames(flag["END"]):
             if sender.is_cancelled():
