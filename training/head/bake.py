@@ -23,6 +23,12 @@ STEEP_M = 0.006
 CLEARANCE_PX = 8.0
 """Pixels of a picture 1000 px high over which the weight rises beside an outline."""
 
+LID_CLEARANCE_PX = 60.0
+"""The same on eyeballs, so that the shadow of the lids, which does not turn with the eye, stays out."""
+
+LEAST_SHARE = 0.003
+"""Texels with less than this share of the best weight count as unseen: neighbors' colors have mixed in."""
+
 COVER_FADE_PX = 40.0
 """The same beside what covers."""
 
@@ -33,6 +39,7 @@ CLEAR = 6
 """Opacity in 0..255 below which a pixel counts as uncovered."""
 
 GRAZING_COSINE = 0.12
+LARGEST_SPREAD = 4.0
 SQUARENESS = 3.0
 """Exponent of the cosine between surface and sight."""
 
@@ -105,19 +112,36 @@ def sample_view(head: Head, texels: Texels, view: View, picture: NDArray, cover:
     nearest = _looked_up(depth, x, y, cv2.INTER_NEAREST)
     slack = DEPTH_TOLERANCE_M / np.clip(cosine, 0.15, 1)
     visible = inside & (np.abs(nearest - at[:, 3]) < slack) & (cosine > GRAZING_COSINE)
-    clearance = _clearance(depth, seen_part) * 1000 / height
-    soft = np.clip((_looked_up(clearance, x, y, cv2.INTER_LINEAR) - 1) / CLEARANCE_PX, 0, 1) ** 2
+    clearance = np.minimum(_clearance(depth, seen_part), height) * (1000 / height)
+    fade_px = LID_CLEARANCE_PX if Part.EYES in view.parts else CLEARANCE_PX
+    soft = np.clip((_looked_up(clearance, x, y, cv2.INTER_LINEAR) - 1) / fade_px, 0, 1) ** 2
     if Part.LASHES in view.parts:
         visible, soft, cosine = inside, np.ones_like(soft), np.ones_like(soft)
     if cover is not None:
-        clear = cv2.distanceTransform((cover < CLEAR).astype(np.uint8), cv2.DIST_L2, 5) * 1000 / height
+        clear = cv2.distanceTransform((cover < CLEAR).astype(np.uint8), cv2.DIST_L2, 5)
+        clear = np.minimum(clear, height) * (1000 / height)
         soft = soft * np.clip((_looked_up(clear, x, y, cv2.INTER_LINEAR) - 3) / COVER_FADE_PX, 0, 1) ** 2
     pixels = picture.astype(np.float32)
     pixels[..., :3] *= pixels[..., 3:] / 255
     color = _looked_up(pixels, x, y, cv2.INTER_LINEAR)
     color[:, :3] *= 255 / np.maximum(color[:, 3:], 1)
-    weight = np.where(visible, view.weight * soft * np.clip(cosine, 0, 1) ** SQUARENESS, 0)
+    spread = _spread(head, vertices)[head.faces[texels.face]]
+    squareness = np.clip(cosine, 0, 1) * (texels.weight * spread).sum(1)
+    weight = np.where(visible, view.weight * soft * squareness**SQUARENESS, 0)
     return Sample(color.astype(np.float32), weight.astype(np.float32))
+
+
+def _spread(head: Head, vertices: NDArray) -> NDArray[np.float64]:
+    """How much larger [V] the surface is here than at rest: folded skin is better seen unfolded."""
+    total, share = np.zeros(len(vertices)), np.zeros(len(vertices))
+    areas = []
+    for points in (vertices, head.template):
+        a, b, c = points[head.faces].transpose(1, 0, 2)
+        areas.append(np.linalg.norm(np.cross(b - a, c - a), axis=1))
+    for corner in range(3):
+        np.add.at(total, head.faces[:, corner], areas[0])
+        np.add.at(share, head.faces[:, corner], areas[1])
+    return np.clip(total / np.maximum(share, 1e-12), 1 / LARGEST_SPREAD, LARGEST_SPREAD)
 
 
 def _looked_up(image: NDArray, x: NDArray, y: NDArray, mode: int, row_length: int = 16384) -> NDArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from avatar.head import Head, Joint, Part
 from avatar.rasterizer.camera import Camera
 from training.head.atlas import SIZE_PX
-from training.head.bake import Texels, averaged, filled, sample_view, without_highlights
+from training.head.bake import LEAST_SHARE, Texels, averaged, filled, sample_view, without_highlights
 from training.head.hair import hairline_field
 from training.head.views import View, portrait_views, render_views
 
@@ -46,12 +46,15 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int) -> NDArray
             cover = read(pictures, view.covered_by)[..., 3] if view.covered_by else None
             samples.append(sample_view(head, own, view, read(pictures, view.name), cover))
         color, weight = without_highlights(samples) if kind == Part.EYES else averaged(samples)
+        known = weight > (LEAST_SHARE * np.percentile(weight, 99) if kind == Part.EYES else 0)
+        if kind == Part.LASHES:
+            color[:, :3] = np.average(color[:, :3], axis=0, weights=color[:, 3] * weight)
         if kind == Part.HAIR:
             rest = np.einsum("nk,nkd->nd", own.weight, head.template[head.faces[own.face]])
             inside = np.clip((hairline_field(rest) - SOLID_FROM_M) / (SOLID_BY_M - SOLID_FROM_M), 0, 1)
             color[:, 3] = np.maximum(color[:, 3], 255 * inside)
         seen = np.zeros((size_px, size_px), bool)
-        seen[own.row, own.column] = weight > 0
+        seen[own.row, own.column] = known
         layer = np.zeros_like(image)
         layer[own.row, own.column] = color
         if kind not in (Part.HAIR, Part.LASHES):
@@ -59,7 +62,7 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int) -> NDArray
         covered = np.zeros_like(seen)
         covered[own.row, own.column] = True
         image = np.where(cv2.dilate(covered.astype(np.uint8), np.ones((9, 9), np.uint8))[..., None] > 0, filled(layer, seen), image)
-        print(f"{Part(kind).name}: {len(own.row)} texels, {(weight > 0).mean():.1%} seen", flush=True)
+        print(f"{Part(kind).name}: {len(own.row)} texels, {known.mean():.1%} seen", flush=True)
     return np.clip(image + 0.5, 0, 255).astype(np.uint8)
 
 

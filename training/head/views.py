@@ -79,7 +79,7 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
     yield View("below", SOLID, orbit(0, -32, head_fov_deg), weight=0.5)
     yield View("clothes", (Part.CLOTHES,), portrait, (1280, 1280), hidden=("lashes",))
     eye_size = (896, 448)
-    yield View("blink", (Part.SKIN,), Camera(2.9, portrait.position, tuple(eyes)), eye_size, {"eyeBlink": 1.0}, 0.08)
+    yield View("blink", (Part.SKIN,), Camera(2.9, portrait.position, tuple(eyes)), eye_size, {"eyeBlink": 1.0}, 0.3)
     yield View("eyes", (Part.EYES,), eye_camera, eye_size, {}, 4.0)
     for name, expression in {
         "up": {"eyeLookUp": 0.8, "eyeWide": 0.6},
