@@ -95,7 +95,11 @@ def load(path: Path, config: EngineConfig | None = None) -> Engine:
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU."""
+    """OpenVINO on the CPU.
+
+    Networks with a dynamic batch axis are compiled for one row, and a batch runs row by row: with all shapes known the
+    enhancer needs two thirds of the time (21 against 32 core-ms), and on a CPU rows gain nothing from company.
+    """
 
     def __init__(self, path: Path, config: EngineConfig):
         import openvino
@@ -109,12 +113,22 @@ class OpenVinoEngine:
         if config.threads:
             options["INFERENCE_NUM_THREADS"] = str(config.threads)
         self.name = f"openvino {precision}"
-        self._model = core.compile_model(core.read_model(path), "CPU", options)
-        self._request = self._model.create_infer_request()
-        self.inputs = tuple(self._spec(port) for port in self._model.inputs)
-        self.outputs = tuple(self._spec(port) for port in self._model.outputs)
+        model = core.read_model(path)
+        self.inputs = tuple(self._spec(port) for port in model.inputs)
+        self.outputs = tuple(self._spec(port) for port in model.outputs)
+        self._by_row = all(spec.shape and spec.shape[0] is None and None not in spec.shape[1:] for spec in self.inputs)
+        if self._by_row:
+            model.reshape({spec.name: [1, *spec.shape[1:]] for spec in self.inputs})
+        self._request = core.compile_model(model, "CPU", options).create_infer_request()
 
     def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        batch = len(tensors[self.inputs[0].name])
+        if not self._by_row or batch == 1:
+            return self._infer(tensors)
+        rows = [self._infer({name: array[i : i + 1] for name, array in tensors.items()}) for i in range(batch)]
+        return {spec.name: np.concatenate([row[spec.name] for row in rows]) for spec in self.outputs}
+
+    def _infer(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         # share_inputs spares a copy; the arrays live until the run is over.
         results = self._request.infer(dict(tensors), share_inputs=True, share_outputs=False)
         return {spec.name: array for spec, array in zip(self.outputs, results.values(), strict=True)}
