@@ -1,5 +1,6 @@
 """The texture atlas as the shading kernel reads it: premultiplied, unused texels filled, at many sizes."""
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -26,6 +27,12 @@ class Atlas:
     texels: np.ndarray
     level_offset: np.ndarray
     level_size: np.ndarray
+
+    @functools.cached_property
+    def level_scale(self) -> np.ndarray:
+        """[L, 4] float32: width and height of each level, and the same against level 0."""
+        size = self.level_size.astype(np.float32)
+        return np.hstack([size, size / size[0]])
 
     @property
     def level_count(self) -> int:

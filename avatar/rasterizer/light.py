@@ -28,12 +28,29 @@ CORNEA_RIM_COSINES = math.cos(math.radians(50)), math.cos(math.radians(38))
 
 
 @kernel
-def _open_mouth(vertices, index, center, rotation, half_width, half_height, baked_half_height, darkest, light):
+def _open_mouth(vertices, index, lips, rotation, baked_half_height, darkest, light):
     """Share of the light through the lips that reaches each vertex, against that at the opening of the bake.
 
     A point at distance d behind a uniformly bright disk of radius r gets r² / (r² + d²) of the light in the open (Siegel and Howell,
     "Thermal radiation heat transfer", configuration factor of a disk on its axis); the lips' opening stands for the disk.
+
+    Args:
+        vertices: [V, 3] float32. index: [M] int32, the vertices inside the mouth. lips: [8, 3] float32, landmarks 60-67.
+        rotation: [3, 3] float32 of the head. baked_half_height: m. darkest: least factor. light: [V] float32, written at `index`.
     """
+    center = np.zeros(3, np.float32)
+    for corner in range(8):
+        for axis in range(3):
+            center[axis] += lips[corner, axis] / np.float32(8)
+    half_width = half_height = np.float32(0)
+    for axis in range(3):
+        half_width += (lips[4, axis] - lips[0, axis]) ** 2
+    half_width = np.float32(0.5) * math.sqrt(half_width)
+    for pair in range(1, 4):
+        height_squared = np.float32(0)
+        for axis in range(3):
+            height_squared += (lips[pair, axis] - lips[8 - pair, axis]) ** 2
+        half_height += math.sqrt(height_squared) / np.float32(6)
     now, baked = half_width * half_height, half_width * baked_half_height
     for entry in range(index.shape[0]):
         vertex = index[entry]
@@ -91,8 +108,9 @@ class Light:
     """
 
     def __init__(self, head: Head, camera_position, key_direction):
-        self._head = head
         self._mouth = np.unique(head.faces[np.isin(head.part, MOUTH_PARTS)]).astype(np.int32)
+        self._lips = head.faces[head.landmark_faces[INNER_LIPS]]
+        self._lip_weights = head.landmark_barycentric[INNER_LIPS, :, None]
         self._camera = np.asarray(camera_position, np.float64)
         self._key = np.asarray(key_direction, np.float64) / np.linalg.norm(key_direction)
         eyes = np.unique(head.faces[head.part == Part.EYES])
@@ -103,6 +121,9 @@ class Light:
                 center = head.joints()[joint].astype(np.float64)
                 radius_m = np.linalg.norm(head.template[own] - center, axis=1).mean()
                 front = center + (0, 0, CORNEA_CENTER * radius_m)
+                own = own[
+                    np.unique([side(head.template[own, axis]) for side in (np.argmin, np.argmax) for axis in range(3)])
+                ]
                 weights = _fixed_points(head.template[own], np.stack([center, front]))
                 self._eyes.append((own, weights, CORNEA_RADIUS * radius_m))
 
@@ -110,14 +131,11 @@ class Light:
         """Factor [V] float32 on the texture at posed `vertices` [V, 3]; 1 outside the mouth. pose: [6], turns the head."""
         light = np.ones(len(vertices), np.float32)
         if len(self._mouth):
-            lips = self._head.landmarks(vertices)[INNER_LIPS]
-            half_width = np.linalg.norm(lips[4] - lips[0]) / 2
-            half_height = np.linalg.norm(lips[[1, 2, 3]] - lips[[7, 6, 5]], axis=1).mean() / 2
+            lips = (vertices[self._lips] * self._lip_weights).sum(axis=1)
             rotation = rotation_matrices(pose[:3])[0]
             _open_mouth(
-                vertices, self._mouth, lips.mean(0), rotation, np.float32(half_width), np.float32(half_height),
-                np.float32(BAKED_OPENING_M / 2), np.float32(DARKEST), light,
-            )  # fmt: skip
+                vertices, self._mouth, lips, rotation, np.float32(BAKED_OPENING_M / 2), np.float32(DARKEST), light
+            )
         return light
 
     def spots(self, vertices: np.ndarray, matrix: np.ndarray, size_px: int) -> list[Spot]:
@@ -125,18 +143,22 @@ class Light:
         spots = []
         for own, weights, radius_m in self._eyes:
             center, front = weights @ vertices[own]
-            gaze = (front - center) / np.linalg.norm(front - center)
-            to_camera = (self._camera - front) / np.linalg.norm(self._camera - front)
-            mirror = (self._key + to_camera) / np.linalg.norm(self._key + to_camera)
+            gaze, to_camera = _unit(front - center), _unit(self._camera - front)
+            mirror = _unit(self._key + to_camera)
             faint, full = CORNEA_RIM_COSINES
-            share = float(np.clip((mirror @ gaze - faint) / (full - faint), 0, 1))
-            x, y, _, w = matrix @ np.append(front + radius_m * mirror, 1.0)
+            share = min(max((float(mirror @ gaze) - faint) / (full - faint), 0.0), 1.0)
+            point = front + radius_m * mirror
+            x, y, _, w = (matrix[:, :3] @ point + matrix[:, 3]).tolist()
             if share > 0 and w > 0:
-                radius_px = SPOT_ANGLE_RAD * radius_m * abs(matrix[1, 1]) / w * size_px / 2
-                place = np.array([x, y]) / w * size_px / 2 + size_px / 2
-                if np.isfinite(place).all() and np.abs(place).max() < 1e6 and radius_px < size_px:
-                    spots.append(Spot(float(place[0]), float(place[1]), float(radius_px), SPOT_LEVELS * share))
+                radius_px = SPOT_ANGLE_RAD * radius_m * abs(float(matrix[1, 1])) / w * size_px / 2
+                x_px, y_px = (x / w + 1) * size_px / 2, (y / w + 1) * size_px / 2
+                if max(abs(x_px), abs(y_px)) < 1e6 and radius_px < size_px:
+                    spots.append(Spot(x_px, y_px, radius_px, SPOT_LEVELS * share))
         return spots
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / math.sqrt(float(vector @ vector))
 
 
 def _fixed_points(vertices: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -179,7 +179,7 @@ class Renderer:
         for surface, is_layer, color in layers[: 1 + self._has_layer]:
             shading.shade_rows(
                 coverage.depth_and_face(surface), scratch.packed, scene.tri, scene.part, scratch.level, previous.facing, scene.atlas.texels, scene.atlas.level_offset,
-                scene.atlas.level_size, is_layer, worker, count, color, mask, scratch.motion,
+                scene.atlas.level_scale, is_layer, worker, count, color, mask, scratch.motion,
             )  # fmt: skip
 
     def _antialias(self, scratch: _Scratch, view: _View) -> None:

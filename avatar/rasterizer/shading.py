@@ -81,22 +81,16 @@ def _bilinear(texels, offset, width, height, x, y):
 
 @inlined
 def _lit(lanes, light):
-    """Packed color of `lanes` with its first three channels multiplied by `light`, in [0, 2), and limited to 255."""
+    """Color in 16-bit lanes with its first three channels multiplied by `light`, in [0, 2), and limited to 255."""
     factor = np.uint64(np.int64(light * np.float32(4096) + np.float32(0.5)))
-    # Two channels at a time in 32-bit lanes; bit 8 of a product above 255 turns into eight ones.
-    red_blue = ((lanes & np.uint64(0xFF)) | ((lanes & np.uint64(0xFF0000)) << np.uint64(16))) * factor
-    green = (((lanes >> np.uint64(32)) & np.uint64(0xFF)) * factor + np.uint64(2048)) >> np.uint64(12)
-    red_blue = ((red_blue + np.uint64(0x0000080000000800)) >> np.uint64(12)) & np.uint64(0x000001FF000001FF)
-    over = red_blue & np.uint64(0x0000010000000100)
-    red_blue = (red_blue | (over - (over >> np.uint64(8)))) & np.uint64(0x000000FF000000FF)
-    green = min(green, np.uint64(255))
-    packed = (
-        red_blue
-        | (red_blue >> np.uint64(16))
-        | (green << np.uint64(8))
-        | ((lanes >> np.uint64(24)) & np.uint64(0xFF000000))
+    red = min(((lanes & np.uint64(255)) * factor + np.uint64(2048)) >> np.uint64(12), np.uint64(255))
+    blue = min(
+        (((lanes >> np.uint64(16)) & np.uint64(255)) * factor + np.uint64(2048)) >> np.uint64(12), np.uint64(255)
     )
-    return np.uint32(packed & np.uint64(0xFFFFFFFF))
+    green = min(
+        (((lanes >> np.uint64(32)) & np.uint64(255)) * factor + np.uint64(2048)) >> np.uint64(12), np.uint64(255)
+    )
+    return red | (blue << np.uint64(16)) | (green << np.uint64(32)) | (lanes & np.uint64(0x00FF000000000000))
 
 
 @kernel
@@ -117,8 +111,10 @@ def pack_vertices(screen, depth_and_inverse_w, uv_texels, light, previous_screen
 
 
 @inlined
-def _across(packed, a, b, c, a_weight, b_weight, c_weight, entry):
-    return a_weight * packed[a, entry] + b_weight * packed[b, entry] + c_weight * packed[c, entry]
+def _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, entry):
+    """Value and step of a vertex attribute under weights and steps of the corners."""
+    at_a, at_b, at_c = packed[a, entry], packed[b, entry], packed[c, entry]
+    return a_now * at_a + b_now * at_b + c_now * at_c, a_step * at_a + b_step * at_b + c_step * at_c
 
 
 @kernel
@@ -135,7 +131,8 @@ def shade_rows(
         depth_and_face: [H, W, 2] int32, of `coverage.depth_and_face`.
         packed: [V, 8] float32, of `pack_vertices`. tri: [F, 3] int32. part: [F] uint8. level: [F] int32, of `texture_levels`.
         previous_facing: [F] int8, `coverage.orient` of the previous frame.
-        texels: [N] uint32, all texture levels, one after the other; level_offset: [L] uint64, where each starts; level_size: [L, 2] int32, width and height.
+        texels: [N] uint32, all texture levels, one after the other; level_offset: [L] uint64, where each starts;
+            level_size: [L, 4] float32, width and height, and those against level 0.
         is_layer: False for the opaque surface, whose alpha is taken as 1 and which fills empty pixels; True for a translucent layer over
             it, which gives part and motion only to the pixels it covers by half or more.
         color: [H, W] uint32, written, premultiplied; 0 where nothing is drawn.
@@ -144,7 +141,6 @@ def shade_rows(
     """
     height, width = color.shape
     one, subpixels, half = np.float32(1), np.float32(SUBPIXELS), np.float32(0.5)
-    texture_width, texture_height = np.float32(level_size[0, 0]), np.float32(level_size[0, 1])
     nothing, width_px, height_px = np.float32(np.nan), np.float32(width), np.float32(height)
     faces, colors, parts, motions = depth_and_face.reshape(-1), color.reshape(-1), mask.reshape(-1), motion.reshape(-1)
     for row in range(height):
@@ -165,53 +161,51 @@ def shade_rows(
                 pixel += np.uint64(1)
                 cell += np.uint64(2)
                 continue
-            a, b, c = np.uint64(tri[face, 0]), np.uint64(tri[face, 1]), np.uint64(tri[face, 2])
+            index = np.uint64(face)
+            a, b, c = np.uint64(tri[index, 0]), np.uint64(tri[index, 1]), np.uint64(tri[index, 2])
             column = np.float32(np.int64(pixel - row_start))
             center_x = column * subpixels + half * subpixels
             ax, ay = packed[a, 0] - center_x, packed[a, 1] - center_y
             bx, by = packed[b, 0] - center_x, packed[b, 1] - center_y
             cx, cy = packed[c, 0] - center_x, packed[c, 1] - center_y
-            a_edge, b_edge, c_edge = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
-            inverse_area = one / (a_edge + b_edge + c_edge)
-            aw, bw, cw = packed[a, 2] * inverse_area, packed[b, 2] * inverse_area, packed[c, 2] * inverse_area
-            a_now, b_now, c_now = a_edge * aw, b_edge * bw, c_edge * cw
-            a_step, b_step, c_step = (by - cy) * subpixels * aw, (cy - ay) * subpixels * bw, (ay - by) * subpixels * cw
 
-            face_level = level[face]
-            offset = level_offset[face_level]
-            level_width, level_height = np.float32(level_size[face_level, 0]), np.float32(level_size[face_level, 1])
-            x_scale, y_scale = level_width / texture_width, level_height / texture_height
-            seen_before = previous_facing[face] == 1 or (is_layer and previous_facing[face] != 0)
-            face_part = part[face]
-
+            # Weights of the corners at the first pixel and their change to the next: linear on the picture, and divided by w.
+            a_now, b_now, c_now = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
+            inverse_area = one / (a_now + b_now + c_now)
+            a_now, b_now, c_now = a_now * inverse_area, b_now * inverse_area, c_now * inverse_area
+            step_scale = subpixels * inverse_area
+            a_step, b_step, c_step = (by - cy) * step_scale, (cy - ay) * step_scale, (ay - by) * step_scale
+            motion_x, motion_x_step = _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, 6)
+            motion_y, motion_y_step = _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, 7)
+            aw, bw, cw = packed[a, 2], packed[b, 2], packed[c, 2]
+            a_now, b_now, c_now = a_now * aw, b_now * bw, c_now * cw
+            a_step, b_step, c_step = a_step * aw, b_step * bw, c_step * cw
             w, w_step = a_now + b_now + c_now, a_step + b_step + c_step
-            u, u_step = (
-                _across(packed, a, b, c, a_now, b_now, c_now, 3),
-                _across(packed, a, b, c, a_step, b_step, c_step, 3),
+            u, u_step = _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, 3)
+            v, v_step = _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, 4)
+            is_lit = packed[a, 5] != one or packed[b, 5] != one or packed[c, 5] != one
+            bright, bright_step = one, one
+            if is_lit:
+                bright, bright_step = _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, 5)
+
+            own_level = np.uint64(level[index])
+            offset, level_width, level_height = (
+                level_offset[own_level],
+                level_size[own_level, 0],
+                level_size[own_level, 1],
             )
-            v, v_step = (
-                _across(packed, a, b, c, a_now, b_now, c_now, 4),
-                _across(packed, a, b, c, a_step, b_step, c_step, 4),
-            )
-            bright, bright_step = (
-                _across(packed, a, b, c, a_now, b_now, c_now, 5),
-                _across(packed, a, b, c, a_step, b_step, c_step, 5),
-            )
-            a_edge, b_edge, c_edge = a_edge * inverse_area, b_edge * inverse_area, c_edge * inverse_area
-            a_slope, b_slope = (by - cy) * subpixels * inverse_area, (cy - ay) * subpixels * inverse_area
-            c_slope = (ay - by) * subpixels * inverse_area
-            motion_x = _across(packed, a, b, c, a_edge, b_edge, c_edge, 6)
-            motion_y = _across(packed, a, b, c, a_edge, b_edge, c_edge, 7)
-            motion_x_step = _across(packed, a, b, c, a_slope, b_slope, c_slope, 6)
-            motion_y_step = _across(packed, a, b, c, a_slope, b_slope, c_slope, 7)
+            x_scale, y_scale = level_size[own_level, 2], level_size[own_level, 3]
+            seen_before = previous_facing[index] == 1 or (is_layer and previous_facing[index] != 0)
+            face_part = part[index]
             while True:
                 inverse_w = one / w
-                lanes = _bilinear(
-                    texels, offset, level_width, level_height, u * inverse_w * x_scale, v * inverse_w * y_scale
-                )
+                x, y = u * inverse_w * x_scale, v * inverse_w * y_scale
+                lanes = _bilinear(texels, offset, level_width, level_height, x, y)
                 if not is_layer:
                     lanes |= np.uint64(255) << np.uint64(48)
-                shaded = _lit(lanes, min(max(bright * inverse_w, np.float32(0)), np.float32(_BRIGHTEST)))
+                if is_lit:
+                    lanes = _lit(lanes, min(max(bright * inverse_w, np.float32(0)), np.float32(_BRIGHTEST)))
+                shaded = np.uint32((lanes | (lanes >> np.uint64(24))) & np.uint64(0xFFFFFFFF))
                 colors[pixel] = shaded
                 if not is_layer or shaded >= np.uint32(0x80000000):
                     parts[pixel] = face_part
