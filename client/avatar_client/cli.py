@@ -8,7 +8,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from avatar_client.media import STANDARD_INPUT, AudioFile
 from avatar_client.paced import StreamResult, stream
 from avatar_client.pictures import PictureFolder
 from avatar_client.render import RenderResult, render
-from avatar_client.types import SessionOptions
+from avatar_client.types import Frame, Output, SessionOptions
 from avatar_client.video import VideoError, VideoWriter
 
 EXIT_USAGE, EXIT_NO_SERVER, EXIT_SERVER_FAILED, EXIT_FULL, EXIT_INTERRUPTED = 2, 3, 5, 6, 130
@@ -138,7 +138,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
 
-def _options(arguments: argparse.Namespace, *outputs: str) -> SessionOptions:
+def _options(arguments: argparse.Namespace, *outputs: Output) -> SessionOptions:
     names = ("avatar", "fps", "size", "lookahead_ms", "emotion", "emotion_intensity", "seed")
     return SessionOptions(outputs=outputs, **{name: getattr(arguments, name) for name in names})
 
@@ -163,7 +163,7 @@ def _render(arguments: argparse.Namespace) -> int:
 def _stream(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.chunk_ms <= 1000:
         raise InvalidRequest(f"--chunk-ms must be 1 to 1000, got {arguments.chunk_ms}")
-    pictures = ("image", "audio") if arguments.output or arguments.frames else ("image",)
+    pictures: tuple[Output, ...] = ("image", "audio") if arguments.output or arguments.frames else ("image",)
     options = _options(arguments, *pictures)
     with (
         AudioFile(arguments.audio) as audio,
@@ -172,10 +172,18 @@ def _stream(arguments: argparse.Namespace) -> int:
     ):
         result = stream(
             client, audio, options, chunk_ms=arguments.chunk_ms,
-            on_frame=lambda frame: (sink.write(frame), bar.update(1)),
+            on_frame=_keep(sink, bar),
         )  # fmt: skip
     print(json.dumps(result.as_dict()) if arguments.json else stream_text(result))
     return 0
+
+
+def _keep(sink, bar: tqdm) -> Callable[[Frame], None]:
+    def on_frame(frame: Frame) -> None:
+        sink.write(frame)
+        bar.update(1)
+
+    return on_frame
 
 
 def _sink(arguments: argparse.Namespace, audio: AudioFile):

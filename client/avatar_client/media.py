@@ -5,8 +5,9 @@ PyAV is used because one wheel decodes every common format, resamples, and needs
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -111,7 +112,7 @@ class AudioFile:
         damaged = 0
         for packet in self._packets():
             try:
-                frames = packet.decode()
+                frames: Sequence[Any] = packet.decode()
             except av.error.InvalidDataError:
                 damaged += 1
                 continue
@@ -132,7 +133,7 @@ class AudioFile:
         except OSError as error:
             raise InvalidAudio(f"{self._name} cannot be read to its end: {error}") from error
 
-    def _resampled(self, frame: av.AudioFrame | None) -> Iterator[NDArray[np.int16]]:
+    def _resampled(self, frame: av.AudioFrame | None) -> Iterator[NDArray[Any]]:
         if frame is None and self._decoded_samples == 0:
             return
         for block in self._resampler.resample(frame):

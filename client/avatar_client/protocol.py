@@ -218,8 +218,8 @@ class SessionProtocol:
     def _next_chunk(self) -> NDArray[np.int16]:
         """Takes up to one chunk from the front of the outbox, joining what lies together there."""
         parts, missing = [], self._chunk_samples
-        while missing and self._outbox and not isinstance(self._outbox[0], _Command):
-            head = self._outbox.popleft()
+        while missing and self._outbox and not isinstance(head := self._outbox[0], _Command):
+            self._outbox.popleft()
             parts.append(head[:missing])
             if head.size > missing:
                 self._outbox.appendleft(head[missing:])

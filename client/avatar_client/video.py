@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from avatar_client.errors import AvatarClientError, InvalidRequest
 from avatar_client.types import Frame
@@ -169,16 +171,18 @@ class _Tracks:
 
     def __init__(self, file, container: str, fps: int, sample_rate_hz: int, settings: VideoSettings):
         options = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
-        self._container = av.open(file, mode="w", format=container, options=options)
+        self._container: Any = av.open(file, mode="w", format=container, options=options)
         self._fps, self._rate_hz, self._settings = fps, sample_rate_hz, settings
-        self._video = self._audio = None
+        self._video: Any = None
+        self._audio: Any = None
         self._first_index = 0
-        self._sound = np.zeros(0, np.int16)
+        self._sound: NDArray[np.int16] = np.zeros(0, np.int16)
         self._encoded_samples = 0
 
     def write(self, frame: Frame) -> None:
+        assert frame.image is not None  # VideoWriter.write refuses others
         if self._video is None:
-            self._open(frame)
+            self._open(frame, *frame.image.shape[:2])
         position = frame.index - self._first_index
         self._mux(self._video, _yuv(frame.image, position, self._fps))
         if self._audio is not None:
@@ -200,9 +204,8 @@ class _Tracks:
             self._container.close()
         self._container = self._video = self._audio = None
 
-    def _open(self, frame: Frame) -> None:
+    def _open(self, frame: Frame, height: int, width: int) -> None:
         self._first_index = frame.index
-        height, width = frame.image.shape[:2]
         settings = self._settings
         codec = available_codec(settings.codecs)
         tuning = {"preset": settings.preset, "crf": str(settings.crf)} if codec == "libx264" else {}

@@ -7,14 +7,14 @@ per session, leaves a thread behind with every cancelled stream and queues witho
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from tritonclient.grpc import service_pb2
 
 from avatar_client.errors import ServerError
 from avatar_client.types import Frame, SessionOptions, State
 
 CLOCK_TENSORS = ("INDEX", "PTS")
-_DTYPES = {"UINT8": np.uint8, "INT16": "<i2", "INT64": "<i8", "FP32": "<f4", "FP64": "<f8"}
+_DTYPES: dict[str, DTypeLike] = {"UINT8": np.uint8, "INT16": "<i2", "INT64": "<i8", "FP32": "<f4", "FP64": "<f8"}
 _TENSOR_OF_OUTPUT = {
     "audio": "AUDIO_OUT", "blendshapes": "BLENDSHAPES", "pose": "POSE",
     "landmarks": "LANDMARKS", "viseme": "VISEME", "state": "STATE",
