@@ -11,10 +11,11 @@ import os
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
 from front.call import Call, read
 from front.metrics import Metrics
@@ -22,7 +23,8 @@ from front.reply import Cancelled, Reply
 from front.sessions import Open, Sessions
 from front.stages import BlsStages
 
-from avatar import catalog
+from avatar import catalog, compositor, encoding
+from avatar.config import FRAME_RATES, FRAME_SIZE
 from avatar.errors import AvatarError, CapacityError
 from avatar.pipeline import FRAMES_IN_FLIGHT, Producer
 from avatar.session import Session
@@ -52,6 +54,7 @@ class TritonPythonModel:
         self.stages = BlsStages(self.metrics.stage)
         self.background = functools.lru_cache(maxsize=16)(catalog.background)
         self.sweeper = None
+        _warm_up()
 
     async def execute(self, requests):
         if self.sweeper is None:
@@ -146,3 +149,12 @@ class TritonPythonModel:
             for entry in self.sessions.sweep():
                 self.metrics.sessions_active.set(len(self.sessions))
                 pb_utils.Logger.log_info(f"session {entry.key!r} was idle for too long and is closed")
+
+
+def _warm_up():
+    """Loads what is compiled or imported on first use, so that no client's first frame waits for it."""
+    plate = np.zeros((FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
+    compositor.over(np.zeros((FRAME_SIZE, FRAME_SIZE, 4), np.uint8), plate)
+    # Without PyAV only sessions that ask for H.264 fail.
+    with suppress(ImportError):
+        encoding.encoder("h264", FRAME_SIZE, FRAME_RATES[0]).encode(plate)

@@ -4,22 +4,21 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import avatar
-from avatar_server import checks, processes, repository
+from avatar_server import checks, command, processes, repository
 from avatar_server.assembly import assemble
 from avatar_server.config import ServerConfig
 from avatar_server.errors import ServerDied, StartFailed
-from avatar_server.interpreter import Interpreter, probe
+from avatar_server.interpreter import probe
 from avatar_server.logs import Log, Record
 
 POLL_S = 0.1
@@ -27,7 +26,6 @@ WATCH_S = 0.5
 KILL_AFTER_S = 5.0
 """Time between the end of the exit timeout and SIGKILL."""
 
-SHM_GROWTH_BYTES = 16 << 20
 _LOADED = re.compile(r"successfully loaded '([^']+)'")
 _FAILED = re.compile(r"failed to load '([^']+)' version \d+: (.*)", re.DOTALL)
 
@@ -62,7 +60,7 @@ def start_server(
     """
     config = config or ServerConfig()
     checks.require(checks.check_all(config))
-    config = _with_ports(config)
+    config = command.with_free_ports(config)
     log = log or Log()
     total = len(repository.read(config.model_repository, config.models))
     server = RunningServer(config, log)
@@ -96,8 +94,8 @@ class RunningServer:
         packages = (Path(avatar.__file__).resolve().parent,)
         backends = assemble(interpreter, config.backends_dir, packages, config.cache_dir)
         self._process = subprocess.Popen(
-            _command(config, interpreter, backends),
-            env=_environment(config, interpreter),
+            command.arguments(config, interpreter, backends),
+            env=command.environment(config, interpreter),
             # The stubs search their working directory first: they find the packages there, and nothing of the caller's.
             cwd=backends / "python",
             stdout=subprocess.PIPE,
@@ -246,65 +244,6 @@ class RunningServer:
     def _tail(self, count: int = 12) -> str:
         records = [record for record in self._log.records if record.level != "debug"]
         return "\n".join(f"  {record.as_text()}" for record in records[-count:])
-
-
-def _command(config: ServerConfig, interpreter: Interpreter, backends: Path) -> list[str]:
-    selection = (
-        ["--model-control-mode=explicit", *(f"--load-model={name}" for name in config.models)] if config.models else []
-    )
-    return [
-        str(interpreter.triton_dir / "bin" / "tritonserver"),
-        f"--model-repository={config.model_repository.resolve()}",
-        f"--backend-directory={backends}",
-        "--disable-auto-complete-config",
-        *selection,
-        f"--http-address={config.address}",
-        f"--http-port={config.http_port}",
-        f"--grpc-address={config.address}",
-        f"--grpc-port={config.grpc_port}",
-        f"--metrics-address={config.address}",
-        f"--metrics-port={config.metrics_port}",
-        f"--exit-timeout-secs={max(1, round(config.stop_timeout_s))}",
-        f"--backend-config=python,shm-default-byte-size={config.shm_bytes}",
-        f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",
-        f"--backend-config=python,stub-timeout-seconds={max(30, round(config.start_timeout_s))}",
-        *config.arguments,
-    ]
-
-
-def _environment(config: ServerConfig, interpreter: Interpreter) -> dict[str, str]:
-    environment = dict(os.environ)
-    for name in ("PYTHONPATH", "PYTHONHOME"):
-        environment.pop(name, None)
-    # The stub takes the environment of the first python3 on PATH.
-    environment["PATH"] = os.pathsep.join((str(interpreter.python.parent), os.environ.get("PATH", "/usr/bin:/bin")))
-    libraries = (
-        str(interpreter.library_dir),
-        str(interpreter.bundled_libraries),
-        os.environ.get("LD_LIBRARY_PATH", ""),
-    )
-    environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
-    environment["PYTHONNOUSERSITE"] = "1"
-    environment["AVATAR_AVATARS_DIR"] = str(config.avatars_dir.resolve())
-    environment["AVATAR_CACHE_DIR"] = str(config.cache_dir.resolve())
-    for name in ("max_sessions", "session_idle_s"):
-        if (value := getattr(config, name)) is not None:
-            environment[f"AVATAR_{name.upper()}"] = str(value)
-    return environment
-
-
-def _with_ports(config: ServerConfig) -> ServerConfig:
-    """`config` with a free port wherever it asks for any."""
-    names = [name for name in ("http_port", "grpc_port", "metrics_port") if getattr(config, name) == 0]
-    # All are held open together, so that they differ.
-    with contextlib.ExitStack() as stack:
-        taken = {}
-        for name in names:
-            family = socket.AF_INET6 if ":" in config.address else socket.AF_INET
-            held = stack.enter_context(socket.socket(family))
-            held.bind((config.address, 0))
-            taken[name] = held.getsockname()[1]
-    return replace(config, **taken)
 
 
 def _first_line(text: str) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from avatar.config import FRAME_SIZE
 from avatar.stabilizer import stabilize
 
 INPUTS = ("IMAGE", "PREVIOUS", "MOTION_VECTORS")
@@ -10,6 +11,11 @@ INPUTS = ("IMAGE", "PREVIOUS", "MOTION_VECTORS")
 
 class TritonPythonModel:
     """Stateless: the caller keeps the picture before."""
+
+    def initialize(self, args):
+        # The first call loads compiled kernels; a client's first frame must not wait for them.
+        picture = np.zeros((FRAME_SIZE, FRAME_SIZE, 4), np.uint8)
+        stabilize(picture, picture, np.zeros((FRAME_SIZE, FRAME_SIZE, 2), np.float16))
 
     def execute(self, requests):
         return [self._respond(request) for request in requests]

@@ -1,0 +1,72 @@
+"""How tritonserver is called: its arguments, its environment, its ports."""
+
+import contextlib
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+from avatar_server.config import ServerConfig
+from avatar_server.interpreter import Interpreter
+
+SHM_GROWTH_BYTES = 16 << 20
+"""Step by which a model's shared memory grows once it is too small."""
+
+
+def arguments(config: ServerConfig, interpreter: Interpreter, backends: Path) -> list[str]:
+    selection = (
+        ["--model-control-mode=explicit", *(f"--load-model={name}" for name in config.models)] if config.models else []
+    )
+    return [
+        str(interpreter.triton_dir / "bin" / "tritonserver"),
+        f"--model-repository={config.model_repository.resolve()}",
+        f"--backend-directory={backends}",
+        "--disable-auto-complete-config",
+        *selection,
+        f"--http-address={config.address}",
+        f"--http-port={config.http_port}",
+        f"--grpc-address={config.address}",
+        f"--grpc-port={config.grpc_port}",
+        f"--metrics-address={config.address}",
+        f"--metrics-port={config.metrics_port}",
+        f"--exit-timeout-secs={max(1, round(config.stop_timeout_s))}",
+        f"--backend-config=python,shm-default-byte-size={config.shm_bytes}",
+        f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",
+        f"--backend-config=python,stub-timeout-seconds={max(30, round(config.start_timeout_s))}",
+        *config.arguments,
+    ]
+
+
+def environment(config: ServerConfig, interpreter: Interpreter) -> dict[str, str]:
+    variables = dict(os.environ)
+    for name in ("PYTHONPATH", "PYTHONHOME"):
+        variables.pop(name, None)
+    # The stub takes the environment of the first python3 on PATH.
+    variables["PATH"] = os.pathsep.join((str(interpreter.python.parent), os.environ.get("PATH", "/usr/bin:/bin")))
+    libraries = (
+        str(interpreter.library_dir),
+        str(interpreter.bundled_libraries),
+        os.environ.get("LD_LIBRARY_PATH", ""),
+    )
+    variables["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
+    variables["PYTHONNOUSERSITE"] = "1"
+    variables["AVATAR_AVATARS_DIR"] = str(config.avatars_dir.resolve())
+    variables["AVATAR_CACHE_DIR"] = str(config.cache_dir.resolve())
+    for name in ("max_sessions", "session_idle_s"):
+        if (value := getattr(config, name)) is not None:
+            variables[f"AVATAR_{name.upper()}"] = str(value)
+    return variables
+
+
+def with_free_ports(config: ServerConfig) -> ServerConfig:
+    """`config` with a free port wherever it asks for any."""
+    names = [name for name in ("http_port", "grpc_port", "metrics_port") if getattr(config, name) == 0]
+    # All are held open together, so that they differ.
+    with contextlib.ExitStack() as stack:
+        taken = {}
+        for name in names:
+            family = socket.AF_INET6 if ":" in config.address else socket.AF_INET
+            held = stack.enter_context(socket.socket(family))
+            held.bind((config.address, 0))
+            taken[name] = held.getsockname()[1]
+    return replace(config, **taken)
