@@ -211,7 +211,17 @@ def antialias(color, rast, pos, tri, topology=None, depth_tolerance: float = 0.0
     pairs = np.empty((4 * height * width, 2), np.int32)
     weights = np.empty(len(pairs), np.float32)
     count = silhouette.find_crossings(
-        screen, depth_and_inverse_w, tri, facing, neighbors, 0, len(tri), True, depth_tolerance, depth, pairs, weights
+        screen,
+        depth_and_inverse_w,
+        tri,
+        facing,
+        neighbors,
+        silhouette.edges(neighbors),
+        True,
+        depth_tolerance,
+        depth,
+        pairs,
+        weights,
     )
     silhouette.weigh_crossings(
         pairs, weights, np.array([0]), np.array([count]), np.full((height * width, 4), -1, np.int32)

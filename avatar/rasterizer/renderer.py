@@ -183,23 +183,21 @@ class Renderer:
             )  # fmt: skip
 
     def _antialias(self, scratch: _Scratch, view: _View) -> None:
-        opaque, faces = self.scene.opaque_count, len(self.scene.tri)
-        self._smooth(scratch, view, range(opaque), scratch.surface, scratch.opaque)
+        self._smooth(scratch, view, self.scene.edges, False, scratch.surface, scratch.opaque)
         if self._has_layer:
-            self._smooth(scratch, view, range(opaque, faces), scratch.layer_surface, scratch.layer)
+            self._smooth(scratch, view, self.scene.layer_edges, True, scratch.layer_surface, scratch.layer)
 
-    def _smooth(self, scratch: _Scratch, view: _View, faces: range, surface: np.ndarray, color: np.ndarray) -> None:
+    def _smooth(self, scratch: _Scratch, view: _View, edges, both_sides: bool, surface, color) -> None:
         scene, count = self.scene, self._workers.count
-        both_sides = faces.start >= scene.opaque_count
         room = len(scratch.pairs) // count
         starts = np.arange(count) * room
         stops = starts.copy()
 
         def find(worker: int) -> None:
-            first, last = (faces.start + len(faces) * share // count for share in (worker, worker + 1))
+            share = edges[len(edges) * worker // count : len(edges) * (worker + 1) // count]
             own = slice(starts[worker], starts[worker] + room)
             stops[worker] += silhouette.find_crossings(
-                view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.neighbors, first, last, both_sides,
+                view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.neighbors, share, both_sides,
                 scene.rim_depth, coverage.depth_and_face(surface), scratch.pairs[own], scratch.weights[own],
             )  # fmt: skip
 

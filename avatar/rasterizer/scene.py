@@ -12,7 +12,7 @@ from avatar.head import Head
 from avatar.rasterizer.atlas import TRANSLUCENT_PARTS, Atlas, read_texture
 from avatar.rasterizer.camera import FAR_M, NEAR_M, Camera
 from avatar.rasterizer.light import Light
-from avatar.rasterizer.silhouette import edge_neighbors, same_points
+from avatar.rasterizer.silhouette import edge_neighbors, edges, same_points
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -42,6 +42,7 @@ class Scene:
         part: [F] uint8, the part of each row of `tri`.
         opaque_count: number of opaque triangles.
         neighbors: [F, 3] int32, the face across each edge, within the opaque or within the translucent triangles.
+        edges, layer_edges: [E, 3] int32, of `silhouette.edges`, of the opaque and of the translucent triangles.
         same_point: [V] int32, the vertex that stands for each vertex's point.
         atlas: the texture.
         uv_texels: [V, 2] float32, texture coordinates in texels of level 0.
@@ -57,6 +58,8 @@ class Scene:
     part: np.ndarray
     opaque_count: int
     neighbors: np.ndarray
+    edges: np.ndarray
+    layer_edges: np.ndarray
     same_point: np.ndarray
     atlas: Atlas
     uv_texels: np.ndarray
@@ -88,6 +91,8 @@ class Scene:
             part=np.ascontiguousarray(head.part[order]),
             opaque_count=opaque_count,
             neighbors=np.concatenate([neighbors, layer_neighbors]),
+            edges=edges(neighbors),
+            layer_edges=edges(layer_neighbors, opaque_count),
             same_point=same_point,
             atlas=atlas,
             uv_texels=uv_texels,

@@ -39,6 +39,16 @@ def edge_neighbors(tri: np.ndarray, same_point: np.ndarray | None = None) -> np.
     return neighbors.reshape(-1, 3)
 
 
+def edges(neighbors: np.ndarray, first_face: int = 0) -> np.ndarray:
+    """Each edge of a mesh once, [E, 3] int32: a face, its corner opposite the edge, and the face across or -1.
+
+    Args:
+        neighbors: [F, 3] int32, of `edge_neighbors`. first_face: index of the first of these faces in the arrays that they belong to.
+    """
+    face, corner = np.nonzero((neighbors < 0) | (neighbors > first_face + np.arange(len(neighbors))[:, None]))
+    return np.column_stack([first_face + face, corner, neighbors[face, corner]]).astype(np.int32)
+
+
 def same_points(positions: np.ndarray) -> np.ndarray:
     """For each of the [V, 3] positions the index of the first vertex at exactly that position, [V] int32."""
     _, first, inverse = np.unique(positions, axis=0, return_index=True, return_inverse=True)
@@ -72,7 +82,7 @@ def _is_rim(face, across, facing, neighbors):
 
 @kernel
 def find_crossings(
-    screen, depth_and_inverse_w, tri, facing, neighbors, first_face, last_face, both_sides, depth_tolerance, depth, pairs, distances
+    screen, depth_and_inverse_w, tri, facing, neighbors, edges, both_sides, depth_tolerance, depth, pairs, distances
 ):  # fmt: skip
     """Pixel pairs that a visible silhouette edge parts, and where.
 
@@ -80,7 +90,7 @@ def find_crossings(
 
     Args:
         screen, depth_and_inverse_w, tri, facing: as `coverage` writes them. neighbors: [F, 3] int32, of `edge_neighbors`.
-        first_face, last_face: range of faces to look at.
+        edges: [E, 3] int32, of `edges`, those to look at.
         both_sides: whether triangles of negative area are drawn.
         depth_tolerance: z/w by which the surface may come nearer between its rim and the next pixel center.
         depth: [H, W, 2] int32, depth in the second channel, of `coverage.depth_and_face`.
@@ -93,49 +103,51 @@ def find_crossings(
     height, width = depth.shape[:2]
     tolerance = depth_tolerance * DEPTH_STEPS
     count = 0
-    for face in range(first_face, last_face):
-        if facing[face] == 0 or (facing[face] < 0 and not both_sides):
+    for edge in range(edges.shape[0]):
+        face, corner, across = edges[edge, 0], edges[edge, 1], edges[edge, 2]
+        if across >= 0:
+            if facing[face] == facing[across]:
+                continue
+            if facing[face] == 0 or (facing[face] < 0 and not both_sides):
+                # The face across is the one that is drawn, if any.
+                face, across = across, face
+                corner = 0 if neighbors[face, 0] == across else 1 if neighbors[face, 1] == across else 2
+        if facing[face] == 0 or (facing[face] < 0 and not both_sides) or not _is_rim(face, across, facing, neighbors):
             continue
-        for corner in range(3):
-            across = neighbors[face, corner]
-            if across >= 0 and facing[across] == facing[face]:
+        a, b, opposite = tri[face, (corner + 1) % 3], tri[face, (corner + 2) % 3], tri[face, corner]
+        ax, ay = np.float64(screen[a, 0]) / SUBPIXELS - 0.5, np.float64(screen[a, 1]) / SUBPIXELS - 0.5
+        bx, by = np.float64(screen[b, 0]) / SUBPIXELS - 0.5, np.float64(screen[b, 1]) / SUBPIXELS - 0.5
+        steep = abs(by - ay) > abs(bx - ax)
+        # Along the major axis `s` and across it `t`.
+        a_s, a_t, b_s, b_t = (ay, ax, by, bx) if steep else (ax, ay, bx, by)
+        if a_s == b_s:
+            continue
+        slope = (b_t - a_t) / (b_s - a_s)
+        o_s, o_t = np.float64(screen[opposite, 1 if steep else 0]), np.float64(screen[opposite, 0 if steep else 1])
+        o_s, o_t = o_s / SUBPIXELS - 0.5, o_t / SUBPIXELS - 0.5
+        inner_is_low = o_t < a_t + slope * (o_s - a_s)
+        az, bz = np.float64(depth_and_inverse_w[a, 0]), np.float64(depth_and_inverse_w[b, 0])
+        z_slope = (bz - az) / (b_s - a_s)
+        s_size, t_size = (height, width) if steep else (width, height)
+        first = max(int(math.ceil(min(a_s, b_s))), 0)
+        # Half-open: the next edge of the outline takes the pixel row that starts at a shared vertex.
+        last = min(int(math.ceil(max(a_s, b_s))) - 1, s_size - 1)
+        for s in range(first, last + 1):
+            t = a_t + slope * (s - a_s)
+            low = int(math.floor(t))
+            if low < 0 or low + 1 >= t_size:
                 continue
-            if not _is_rim(face, across, facing, neighbors):
+            low_row, low_column = (s, low) if steep else (low, s)
+            high_row, high_column = (s, low + 1) if steep else (low + 1, s)
+            low_depth, high_depth = depth[low_row, low_column, 1], depth[high_row, high_column, 1]
+            edge_depth = (az + z_slope * (s - a_s) + 1) * DEPTH_STEPS
+            inside_depth, outside_depth = (low_depth, high_depth) if inner_is_low else (high_depth, low_depth)
+            if not _pair_is_open(edge_depth, inside_depth, outside_depth, tolerance) or count == distances.shape[0]:
                 continue
-            a, b, opposite = tri[face, (corner + 1) % 3], tri[face, (corner + 2) % 3], tri[face, corner]
-            ax, ay = np.float64(screen[a, 0]) / SUBPIXELS - 0.5, np.float64(screen[a, 1]) / SUBPIXELS - 0.5
-            bx, by = np.float64(screen[b, 0]) / SUBPIXELS - 0.5, np.float64(screen[b, 1]) / SUBPIXELS - 0.5
-            steep = abs(by - ay) > abs(bx - ax)
-            # Along the major axis `s` and across it `t`.
-            a_s, a_t, b_s, b_t = (ay, ax, by, bx) if steep else (ax, ay, bx, by)
-            if a_s == b_s:
-                continue
-            slope = (b_t - a_t) / (b_s - a_s)
-            o_s, o_t = np.float64(screen[opposite, 1 if steep else 0]), np.float64(screen[opposite, 0 if steep else 1])
-            o_s, o_t = o_s / SUBPIXELS - 0.5, o_t / SUBPIXELS - 0.5
-            inner_is_low = o_t < a_t + slope * (o_s - a_s)
-            az, bz = np.float64(depth_and_inverse_w[a, 0]), np.float64(depth_and_inverse_w[b, 0])
-            z_slope = (bz - az) / (b_s - a_s)
-            s_size, t_size = (height, width) if steep else (width, height)
-            first = max(int(math.ceil(min(a_s, b_s))), 0)
-            # Half-open: the next edge of the outline takes the pixel row that starts at a shared vertex.
-            last = min(int(math.ceil(max(a_s, b_s))) - 1, s_size - 1)
-            for s in range(first, last + 1):
-                t = a_t + slope * (s - a_s)
-                low = int(math.floor(t))
-                if low < 0 or low + 1 >= t_size:
-                    continue
-                low_row, low_column = (s, low) if steep else (low, s)
-                high_row, high_column = (s, low + 1) if steep else (low + 1, s)
-                low_depth, high_depth = depth[low_row, low_column, 1], depth[high_row, high_column, 1]
-                edge_depth = (az + z_slope * (s - a_s) + 1) * DEPTH_STEPS
-                inside_depth, outside_depth = (low_depth, high_depth) if inner_is_low else (high_depth, low_depth)
-                if not _pair_is_open(edge_depth, inside_depth, outside_depth, tolerance) or count == distances.shape[0]:
-                    continue
-                low_index, high_index = low_row * width + low_column, high_row * width + high_column
-                pairs[count, 0], pairs[count, 1] = (low_index, high_index) if inner_is_low else (high_index, low_index)
-                distances[count] = t - low if inner_is_low else low + 1 - t
-                count += 1
+            low_index, high_index = low_row * width + low_column, high_row * width + high_column
+            pairs[count, 0], pairs[count, 1] = (low_index, high_index) if inner_is_low else (high_index, low_index)
+            distances[count] = t - low if inner_is_low else low + 1 - t
+            count += 1
     return count
 
 
