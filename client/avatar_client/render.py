@@ -15,7 +15,7 @@ from avatar_client.video import VideoWriter
 
 CHUNK_S = 0.5
 FLOW = Flow(max_ahead_s=2.0, max_queued_s=2.0, max_chunk_s=CHUNK_S)
-"""Throughput before latency, and memory that does not depend on the length of the file."""
+"""Throughput before latency, and little memory however long the file is."""
 
 
 @dataclass(frozen=True, slots=True)
