@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from avatar_client.channel import Tls
 from avatar_client.client import AvatarClient
 from avatar_client.embedded import ServerPackageMissing, server
 from avatar_client.errors import AvatarClientError, CapacityError, InvalidRequest, ServerUnavailable
@@ -124,6 +125,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--server", metavar="HOST:PORT", help="a running server; without it one is started for this command"
     )
+    parser.add_argument("--tls", action="store_true", help="encrypt the connection to --server")
+    parser.add_argument("--ca", metavar="PEM", help="with --tls: authorities to trust instead of the system's")
     parser.add_argument(
         "--metrics-url", metavar="URL", help="its Prometheus page (default: port 8002 of the same host)"
     )
@@ -218,12 +221,24 @@ def _refuse_overwriting(source: str, output: str) -> None:
 @contextmanager
 def _connected(arguments: argparse.Namespace, audio: AudioFile) -> Iterator[tuple[AvatarClient, str, tqdm]]:
     """A client of the named server or of one started for this command, its metrics page, and a bar of frames."""
+    tls = _tls(arguments)
     with (
         server(arguments.server, arguments.metrics_url, quiet=arguments.quiet) as endpoint,
-        AvatarClient(endpoint.address) as client,
+        AvatarClient(endpoint.address, tls=tls) as client,
         _bar(audio, arguments) as bar,
     ):
         yield client, endpoint.metrics_url, bar
+
+
+def _tls(arguments: argparse.Namespace) -> Tls | None:
+    if not arguments.tls:
+        return None
+    if arguments.server is None:
+        raise InvalidRequest("--tls needs --server HOST:PORT; a server started for this command is on this machine")
+    try:
+        return Tls(root_certificates=Path(arguments.ca).read_bytes() if arguments.ca else None)
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {arguments.ca}: {error.strerror}; give a PEM file") from error
 
 
 def _bar(audio: AudioFile, arguments: argparse.Namespace) -> tqdm:

@@ -15,13 +15,17 @@ Behavior = Callable[[Iterator[Request], grpc.ServicerContext], Iterable[Response
 class FakeServer(service_pb2_grpc.GRPCInferenceServiceServicer):
     """Serves `behavior` as the stream; keeps every request it saw. A context manager."""
 
-    def __init__(self, behavior: Behavior, ready: bool = True):
+    def __init__(self, behavior: Behavior, ready: bool = True, credentials: grpc.ServerCredentials | None = None):
         self.requests: list[Request] = []
         self._behavior = behavior
         self._ready = ready
         self._server = grpc.server(ThreadPoolExecutor(max_workers=8))
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        if credentials is None:
+            port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            port = self._server.add_secure_port("127.0.0.1:0", credentials)
+        self.address = f"127.0.0.1:{port}"
 
     def ModelReady(self, request, context):
         return service_pb2.ModelReadyResponse(ready=self._ready)

@@ -157,7 +157,7 @@ def test_an_interruption_drops_the_rest_and_the_session_goes_on(client, speech):
     assert rest[0].state is State.INTERRUPTED and rest[1].state is not State.INTERRUPTED
     assert 30 <= len(rest) <= 31
     np.testing.assert_array_equal(sound(rest)[-15_000:], speech[1000:16_000])
-    assert took_s < 3.0
+    assert took_s < 10.0
 
 
 def test_an_emotion_changes_from_the_audio_sent_next(client, speech):
