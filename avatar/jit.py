@@ -1,7 +1,8 @@
 """How the compiled CPU kernels are built: one decorator, so that all follow the same rules.
 
-A kernel releases the GIL, never raises, keeps IEEE NaN and infinity, and is stored on disk after its first compilation.
-Numba keys a stored kernel by the file it is defined in, not by the files it calls into: a kernel calls only kernels of its own file.
+A kernel releases the GIL, never raises, keeps IEEE NaN and infinity, and is stored on disk after its first
+compilation. Numba keys a stored kernel by the file it is defined in, not by the files it calls into: a kernel calls
+only kernels of its own file.
 """
 
 import functools
@@ -13,7 +14,7 @@ import numba
 
 
 def _choose_cache_folder() -> None:
-    """Point numba's disk cache at a folder that can be written, where neither the package nor the home folder can be."""
+    """Point numba's disk cache at a temporary folder where neither the package nor the home folder can be written."""
     if numba.config.CACHE_DIR:
         return
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~").expanduser())

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from avatar.head import Part
-from avatar.rasterizer import mipmap, ops
+from avatar.rasterizer import coverage, mipmap
 from avatar.rasterizer.shading import LEVELS_PER_OCTAVE
 
 TRANSLUCENT_PARTS = (Part.LASHES, Part.HAIR)
@@ -76,11 +76,16 @@ class Atlas:
 
 def chart_mask(uv: np.ndarray, faces: np.ndarray, width: int, height: int, margin_texels: int = 2) -> np.ndarray:
     """Texels that the given triangles may read, [height, width] bool."""
-    position = np.zeros((len(uv), 4), np.float32)
-    position[:, :2] = 2 * uv - 1
-    position[:, 3] = 1
-    rast, _ = ops.rasterize(position, faces, (height, width), grad_db=False)
-    covered = (rast[..., 3] > 0).astype(np.uint8)
+    clip = np.zeros((len(uv), 4), np.float32)
+    clip[:, :2] = 2 * uv - 1
+    clip[:, 3] = 1
+    screen, depth_and_inverse_w = np.empty((len(uv), 2), np.int32), np.empty((len(uv), 2), np.float32)
+    facing = np.empty(len(faces), np.int8)
+    buffer = np.full((height, width), coverage.EMPTY)
+    coverage.project(clip, width, height, screen, depth_and_inverse_w)
+    coverage.orient(screen, faces, facing)
+    coverage.rasterize_rows(screen, depth_and_inverse_w, faces, facing, 0, len(faces), True, 0, 1, buffer)
+    covered = (buffer != coverage.EMPTY).astype(np.uint8)
     return cv2.dilate(covered, np.ones((2 * margin_texels + 1,) * 2, np.uint8)) > 0
 
 

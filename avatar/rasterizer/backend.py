@@ -1,7 +1,7 @@
 """The interface between the picture and whatever rasterizes it: nvdiffrast's four operations.
 
-A backend on another device implements `RasterBackend`, with arrays of its own kind; `composed.render` runs on it unchanged as long as
-those arrays convert to and from NumPy.
+A backend on another device implements `RasterBackend`, with arrays of its own kind; `composed.render` runs on it
+unchanged as long as those arrays convert to and from NumPy.
 """
 
 from dataclasses import dataclass

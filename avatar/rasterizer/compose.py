@@ -32,7 +32,8 @@ def blend_pairs(pairs, weights, starts, stops, color, change):
 
 @kernel
 def compose_rows(opaque, layer, worker, workers, raster):
-    """`layer` over `opaque`, both [H, W] uint32 premultiplied, as straight alpha in `raster` [H, W] uint32, for the worker's rows."""
+    """`layer` over `opaque`, both [H, W] uint32 premultiplied, as straight alpha in `raster` [H, W] uint32, for the
+    worker's rows."""
     height, width = opaque.shape
     unders, overs, straights = opaque.reshape(-1), layer.reshape(-1), raster.reshape(-1)
     for row in range(height):

@@ -1,4 +1,5 @@
-"""One picture of the head from the four operations alone: the reference for the fused renderer, and the way onto other backends."""
+"""One picture of the head from the four operations alone: the reference for the fused renderer, and the way onto other
+backends."""
 
 import numpy as np
 
@@ -87,7 +88,8 @@ def _screen(scene: Scene, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _layer(scene: Scene, backend: RasterBackend, clip, attributes, faces, level, behind=None) -> dict[str, np.ndarray]:
-    """Color [H, W, 4] premultiplied 0..255, face [H, W], motion [H, W, 2] in pixels, depth [H, W] and rast of the nearest of `faces`.
+    """Color [H, W, 4] premultiplied 0..255, face [H, W], motion [H, W, 2] in pixels, depth [H, W] and rast of the
+    nearest of `faces`.
 
     Args:
         attributes: [V, 6]: u, v, light, offset to the previous x and y times w, w.

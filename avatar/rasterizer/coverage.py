@@ -1,10 +1,11 @@
 """Which triangle each pixel shows: exact integer coverage and a depth test.
 
-Vertices are snapped to 1/256 of a pixel, after which edge functions are exact in int64. With the top-left rule two triangles that share
-an edge never leave a hole and never both take a pixel (Pineda 1988, "A parallel algorithm for polygon rasterization").
+Vertices are snapped to 1/256 of a pixel, after which edge functions are exact in int64. With the top-left rule two
+triangles that share an edge never leave a hole and never both take a pixel (Pineda 1988, "A parallel algorithm for
+polygon rasterization").
 
-A depth buffer [H, W] int64 holds depth in the upper and the triangle's index in the lower 32 bits, so that the depth test is one
-minimum; among equal depths the earlier triangle wins. `depth_and_face` shows it as two int32.
+A depth buffer [H, W] int64 holds depth in the upper and the triangle's index in the lower 32 bits, so that the depth
+test is one minimum; among equal depths the earlier triangle wins. `depth_and_face` shows it as two int32.
 """
 
 import math
@@ -20,7 +21,8 @@ BAND_ROWS = 16
 """Workers take turns on bands of this many rows. A constant power of two, so that finding a row's band is a shift."""
 
 OUTSIDE = np.int32(-(2**31))
-"""Marks in `screen[:, 0]` a vertex that cannot be drawn: before the near or beyond the far plane, too far off the picture, or not finite."""
+"""Marks in `screen[:, 0]` a vertex that cannot be drawn: before the near or beyond the far plane, too far off the
+picture, or not finite."""
 
 EMPTY = np.int64(2**63 - 1)
 """Content of a depth buffer where nothing is drawn."""
@@ -34,7 +36,8 @@ _SMALLEST_W = 1e-6
 
 @kernel
 def transform(vertices, matrix, clip):
-    """Homogeneous clip-space positions `clip` [V, 4] of `vertices` [V, 3] under the column-vector `matrix` [4, 4], all float32."""
+    """Homogeneous clip-space positions `clip` [V, 4] of `vertices` [V, 3] under the column-vector `matrix` [4, 4], all
+    float32."""
     for vertex in range(vertices.shape[0]):
         x, y, z = vertices[vertex, 0], vertices[vertex, 1], vertices[vertex, 2]
         for row in range(4):
@@ -72,7 +75,8 @@ def project(clip, width, height, screen, depth_and_inverse_w):
 
 @kernel
 def orient(screen, tri, facing):
-    """Sign of each triangle's area, `facing` [F] int8: +1 clockwise on a picture whose rows grow downwards, -1 counter, 0 not drawable."""
+    """Sign of each triangle's area, `facing` [F] int8: +1 clockwise on a picture whose rows grow downwards, -1 counter,
+    0 not drawable."""
     for face in range(tri.shape[0]):
         a, b, c = tri[face, 0], tri[face, 1], tri[face, 2]
         ax, ay = np.int64(screen[a, 0]), np.int64(screen[a, 1])
@@ -87,7 +91,8 @@ def orient(screen, tri, facing):
 
 @inlined
 def _edge_bias(x_slope, y_slope):
-    """0 where a pixel center exactly on the edge belongs to the triangle (left edge, or horizontal top edge), else -1."""
+    """0 where a pixel center exactly on the edge belongs to the triangle (left edge, or horizontal top edge), else
+    -1."""
     return np.int64(0) if x_slope > 0 or (x_slope == 0 and y_slope > 0) else np.int64(-1)
 
 
@@ -199,7 +204,8 @@ def depth_and_face(buffer: np.ndarray) -> np.ndarray:
 def barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db):
     """Perspective-correct barycentric coordinates of every covered pixel, in nvdiffrast's layout.
 
-    With edge functions e_i (linear in the picture) and q_i = e_i / w_i: u = q_0 / (q_0 + q_1 + q_2), v likewise with q_1.
+    With edge functions e_i (linear in the picture) and q_i = e_i / w_i: u = q_0 / (q_0 + q_1 + q_2), v likewise with
+    q_1.
 
     Args:
         screen, depth_and_inverse_w, tri: as for `rasterize_rows`. face_id: [H, W] int32, triangle index or -1.

@@ -20,7 +20,8 @@ CORNEA_RADIUS, CORNEA_CENTER = 0.65, 0.39
 """Radius of the cornea, and its center in front of the eye's, in eye radii; Gullstrand's schematic eye (1909)."""
 
 SPOT_ANGLE_RAD = 0.16
-"""Half the angle that the mirrored light spans on the cornea: half of what a soft box spans in the room, and its blur."""
+"""Half the angle that the mirrored light spans on the cornea: half of what a soft box spans in the room, and its
+blur."""
 
 SPOT_LEVELS = 80.0
 CORNEA_RIM_COSINES = math.cos(math.radians(50)), math.cos(math.radians(38))
@@ -31,12 +32,15 @@ CORNEA_RIM_COSINES = math.cos(math.radians(50)), math.cos(math.radians(38))
 def _open_mouth(vertices, index, lips, rotation, baked_half_height, darkest, light):
     """Share of the light through the lips that reaches each vertex, against that at the opening of the bake.
 
-    A point at distance d behind a uniformly bright disk of radius r gets r² / (r² + d²) of the light in the open (Siegel and Howell,
-    "Thermal radiation heat transfer", configuration factor of a disk on its axis); the lips' opening stands for the disk.
+    A point at distance d behind a uniformly bright disk of radius r gets r² / (r² + d²) of the light in the open
+    (Siegel and Howell, "Thermal radiation heat transfer", configuration factor of a disk on its axis); the lips'
+    opening stands for the disk.
 
     Args:
-        vertices: [V, 3] float32. index: [M] int32, the vertices inside the mouth. lips: [8, 3] float32, landmarks 60-67.
-        rotation: [3, 3] float32 of the head. baked_half_height: m. darkest: least factor. light: [V] float32, written at `index`.
+        vertices: [V, 3] float32. index: [M] int32, the vertices inside the mouth. lips: [8, 3] float32, landmarks
+            60-67.
+        rotation: [3, 3] float32 of the head. baked_half_height: m. darkest: least factor. light: [V] float32, written
+            at `index`.
     """
     center = np.zeros(3, np.float32)
     for corner in range(8):
@@ -128,7 +132,8 @@ class Light:
                 self._eyes.append((own, weights, CORNEA_RADIUS * radius_m))
 
     def factors(self, vertices: np.ndarray, pose: np.ndarray) -> np.ndarray:
-        """Factor [V] float32 on the texture at posed `vertices` [V, 3]; 1 outside the mouth. pose: [6], turns the head."""
+        """Factor [V] float32 on the texture at posed `vertices` [V, 3]; 1 outside the mouth. pose: [6], turns the
+        head."""
         light = np.ones(len(vertices), np.float32)
         if len(self._mouth):
             lips = (vertices[self._lips] * self._lip_weights).sum(axis=1)
@@ -139,7 +144,8 @@ class Light:
         return light
 
     def spots(self, vertices: np.ndarray, matrix: np.ndarray, size_px: int) -> list[Spot]:
-        """Where the corneas at posed `vertices` mirror the key light to the camera; matrix: [4, 4], world to clip space."""
+        """Where the corneas at posed `vertices` mirror the key light to the camera; matrix: [4, 4], world to clip
+        space."""
         spots = []
         for own, weights, radius_m in self._eyes:
             center, front = weights @ vertices[own]

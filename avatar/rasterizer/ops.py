@@ -1,7 +1,8 @@
 """The four operations of nvdiffrast on the CPU, without gradients and without the minibatch axis.
 
-Names, order of arguments and meaning of channels are those of `nvdiffrast.torch`, so that its backend can stand in for this one.
-Row 0 of a picture is where y/w = -1; a projection that turns y over gives pictures whose first row is the top.
+Names, order of arguments and meaning of channels are those of `nvdiffrast.torch`, so that its backend can stand in for
+this one. Row 0 of a picture is where y/w = -1; a projection that turns y over gives pictures whose first row is the
+top.
 
 Source: Laine et al. 2020, "Modular primitives for high-performance differentiable rendering".
 """
@@ -23,7 +24,9 @@ _NOTHING_3D = np.zeros((0, 0, 0), np.float32)
 def _array(name: str, value, dtype, *shape) -> np.ndarray:
     """`value` as a contiguous array, after checking its shape; an axis given as None may have any length."""
     array = np.ascontiguousarray(value, dtype)
-    if array.ndim != len(shape) or any(want is not None and want != got for want, got in zip(shape, array.shape)):
+    if array.ndim != len(shape) or any(
+        want is not None and want != got for want, got in zip(shape, array.shape, strict=True)
+    ):
         wanted = ", ".join("any" if length is None else str(length) for length in shape)
         raise ValueError(f"{name} must have shape [{wanted}], got {list(array.shape)}; reshape it before the call")
     return array
@@ -41,8 +44,8 @@ def _triangles(tri, vertex_count: int) -> np.ndarray:
 def rasterize(pos, tri, resolution, grad_db: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """The visible triangle of every pixel.
 
-    A triangle with a corner before the near plane, beyond the far plane, or more than a million pixels off the picture, is left out as a whole.
-    Both sides of a triangle are drawn.
+    A triangle with a corner before the near plane, beyond the far plane, or more than a million pixels off the picture,
+    is left out as a whole. Both sides of a triangle are drawn.
 
     Args:
         pos: [V, 4] float32, clip-space x y z w.
@@ -51,7 +54,8 @@ def rasterize(pos, tri, resolution, grad_db: bool = True) -> tuple[np.ndarray, n
         grad_db: whether to return the derivatives, else they are empty.
 
     Returns:
-        rast: [H, W, 4] float32: u, v (perspective-correct weights of corners 0 and 1), z/w, triangle index + 1; zero where empty.
+        rast: [H, W, 4] float32: u, v (perspective-correct weights of corners 0 and 1), z/w, triangle index + 1; zero
+            where empty.
         rast_db: [H, W, 4] float32: du/dx, du/dy, dv/dx, dv/dy per pixel, or [H, W, 0].
 
     Raises:
@@ -115,7 +119,8 @@ def interpolate(attr, rast, tri, rast_db=None, diff_attrs=None) -> tuple[np.ndar
 
 
 def texture_construct_mip(tex, max_mip_level: int | None = None) -> list[np.ndarray]:
-    """Mip levels 1, 2, ... of `tex` [Th, Tw, C], each the 2x2 box average of the one before, while both sides are even."""
+    """Mip levels 1, 2, ... of `tex` [Th, Tw, C], each the 2x2 box average of the one before, while both sides are
+    even."""
     levels = []
     level = _array("tex", tex, np.float32, None, None, None)
     limit = math.inf if max_mip_level is None else max_mip_level
@@ -133,10 +138,12 @@ def texture(
     Args:
         tex: [Th, Tw, C] float32.
         uv: [H, W, 2] float32; texel centers lie at ((i + 0.5) / Tw, (j + 0.5) / Th), v = 0 is row 0.
-        uv_da: [H, W, 4] float32, du/dx, du/dy, dv/dx, dv/dy per pixel; sets the mip level by the longer axis of the footprint.
+        uv_da: [H, W, 4] float32, du/dx, du/dy, dv/dx, dv/dy per pixel; sets the mip level by the longer axis of the
+            footprint.
         mip_level_bias: [H, W] float32, added to that level, or the level itself without `uv_da`.
         mip: levels 1, 2, ... as `texture_construct_mip` makes them; made here where None and needed.
-        filter_mode: one of `FILTER_MODES`, or "auto": trilinear where `uv_da` or `mip_level_bias` is given, else bilinear.
+        filter_mode: one of `FILTER_MODES`, or "auto": trilinear where `uv_da` or `mip_level_bias` is given, else
+            bilinear.
         boundary_mode: one of `BOUNDARY_MODES`.
         max_mip_level: the last level to use.
 

@@ -25,7 +25,8 @@ class RasterResult(NamedTuple):
     Attributes:
         raster: [H, W, 4] uint8, straight-alpha RGBA.
         mask: [H, W] uint8, values of `avatar.head.Part`.
-        motion_vectors: [H, W, 2] float16, pixels (x, y) to where the point was in the previous frame; NaN where there is none.
+        motion_vectors: [H, W, 2] float16, pixels (x, y) to where the point was in the previous frame; NaN where there
+            is none.
         landmarks: [68, 2] float32, pixels (x, y) from the top left corner.
     """
 
@@ -86,7 +87,8 @@ class Renderer:
 
     @classmethod
     def load(cls, avatar_dir: str | PathLike, workers: int = 2, size_px: int = FRAME_SIZE) -> "Renderer":
-        """The renderer of the avatar in a folder, see docs/architecture.md; its kernels are compiled when this returns."""
+        """The renderer of the avatar in a folder, see docs/architecture.md; its kernels are compiled when this
+        returns."""
         renderer = cls(Scene.load(avatar_dir, size_px), workers)
         rest = np.zeros(BLENDSHAPE_COUNT, np.float32), np.zeros(6, np.float32)
         renderer.render(*rest, *rest)
@@ -178,8 +180,9 @@ class Renderer:
         layers = [(scratch.surface, False, scratch.opaque), (scratch.layer_surface, True, scratch.layer)]
         for surface, is_layer, color in layers[: 1 + self._has_layer]:
             shading.shade_rows(
-                coverage.depth_and_face(surface), scratch.packed, scene.tri, scene.part, scratch.level, previous.facing, scene.atlas.texels, scene.atlas.level_offset,
-                scene.atlas.level_scale, is_layer, worker, count, color, mask, scratch.motion,
+                coverage.depth_and_face(surface), scratch.packed, scene.tri, scene.part, scratch.level, previous.facing,
+                scene.atlas.texels, scene.atlas.level_offset, scene.atlas.level_scale, is_layer, worker, count,
+                color, mask, scratch.motion,
             )  # fmt: skip
 
     def _antialias(self, scratch: _Scratch, view: _View) -> None:
@@ -237,8 +240,8 @@ def _vector(name: str, value, length: int) -> np.ndarray:
     vector = np.ascontiguousarray(value, np.float32)
     if vector.shape != (length,):
         raise ValueError(f"{name} must have shape [{length}], got {list(vector.shape)}; pass the values of one frame")
-    if not np.isfinite(vector).all():
-        raise ValueError(
-            f"{name} must be finite, got {vector[~np.isfinite(vector)][0]} at {int(np.argmin(np.isfinite(vector)))}; repair it"
-        )
+    finite = np.isfinite(vector)
+    if not finite.all():
+        place = int(np.argmin(finite))
+        raise ValueError(f"{name} must be finite, got {vector[place]} at {place}; repair it or repeat the last frame's")
     return vector

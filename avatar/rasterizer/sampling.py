@@ -18,7 +18,8 @@ def interpolate_pixels(attributes, rast, rast_db, tri, out, out_da):
     """Attributes of vertices at every pixel: out = u·a0 + v·a1 + (1 - u - v)·a2.
 
     Args:
-        attributes: [V, A] float32. rast, rast_db: [H, W, 4] float32, as `coverage.barycentrics` writes them. tri: [F, 3] int32.
+        attributes: [V, A] float32. rast, rast_db: [H, W, 4] float32, as `coverage.barycentrics` writes them. tri: [F,
+            3] int32.
         out: [H, W, A] float32, written; zero where nothing is drawn.
         out_da: [H, W, 2A] float32 or [0, 0, 0], written: d(attribute)/dx, d(attribute)/dy for each attribute in turn.
     """
@@ -75,7 +76,8 @@ def _add_bilinear(level, u, v, weight, boundary, out):
 
 @inlined
 def _mip_level(uv_da, width, height):
-    """log2 of the longer axis, in texels, of the ellipse that a pixel's unit circle covers (Heckbert 1989, section 3)."""
+    """log2 of the longer axis, in texels, of the ellipse that a pixel's unit circle covers (Heckbert 1989, section
+    3)."""
     u_dx, u_dy = np.float64(uv_da[0]) * width, np.float64(uv_da[1]) * width
     v_dx, v_dy = np.float64(uv_da[2]) * height, np.float64(uv_da[3]) * height
     sum_squares = 0.5 * (u_dx * u_dx + u_dy * u_dy + v_dx * v_dx + v_dy * v_dy)

@@ -20,7 +20,8 @@ else:
     import tomli as tomllib
 
 RIM_DEPTH_M = 0.03
-"""How much nearer to the camera a surface may be one pixel inside its rim; more is taken for something else in front."""
+"""How much nearer to the camera a surface may be one pixel inside its rim; more is taken for something else in
+front."""
 
 KEY_DIRECTION = (-0.59, 0.40, 0.70)
 """Towards the key light, where avatar.toml has no `[light]`: from the subject's right and above."""
@@ -38,7 +39,8 @@ class Scene:
         light: the light that is not baked.
         size_px: width and height of the picture.
         matrix: [4, 4] float32, world to clip space.
-        tri: [F, 3] int32, the opaque triangles first; wound so that the outside is clockwise on a picture whose rows grow downwards.
+        tri: [F, 3] int32, the opaque triangles first; wound so that the outside is clockwise on a picture whose rows
+            grow downwards.
         part: [F] uint8, the part of each row of `tri`.
         opaque_count: number of opaque triangles.
         neighbors: [F, 3] int32, the face across each edge, within the opaque or within the translucent triangles.

@@ -1,7 +1,7 @@
 """From visible triangles to pixels: texture, light and motion in one pass over the rows.
 
-Colors are four uint8 in one uint32, red lowest, premultiplied by alpha. A bilinear look-up spreads them to four 16-bit lanes of a uint64, so that
-one multiplication weighs all four channels.
+Colors are four uint8 in one uint32, red lowest, premultiplied by alpha. A bilinear look-up spreads them to four 16-bit
+lanes of a uint64, so that one multiplication weighs all four channels.
 """
 
 import numpy as np
@@ -14,7 +14,8 @@ BAND_ROWS = 16
 _LANES = np.uint64(0x00FF00FF00FF00FF)
 _HALF = np.uint64(0x0080008000800080)
 LEVELS_PER_OCTAVE = 2
-"""Texture levels from one size to its half: dense enough to take the nearest level alone, at half the cost of blending two."""
+"""Texture levels from one size to its half: dense enough to take the nearest level alone, at half the cost of blending
+two."""
 
 _BIAS_OCTAVES = -0.25
 _BRIGHTEST = 1.99
@@ -22,7 +23,8 @@ _BRIGHTEST = 1.99
 
 @inlined
 def _log2(value):
-    """log2 of a positive float32 to within 0.09: its exponent, and its mantissa as if the logarithm were linear between powers of two."""
+    """log2 of a positive float32 to within 0.09: its exponent, and its mantissa as if the logarithm were linear between
+    powers of two."""
     return np.float32(np.float32(value).view(np.int32)) * np.float32(2.0**-23) - np.float32(127)
 
 
@@ -30,11 +32,13 @@ def _log2(value):
 def texture_levels(screen, texel_area, tri, facing, first_face, last_face, highest, level):
     """Texture level of each drawable triangle in first_face..last_face-1, `level` [F] int32 in 0..highest.
 
-    The level at which a texel is as large as a pixel, by area. Where a surface is seen at a slant this is the geometric mean of the two axes
-    of a pixel's footprint: sharper than the longer axis, at an aliasing that the enhancer and the stabilizer take away.
+    The level at which a texel is as large as a pixel, by area. Where a surface is seen at a slant this is the geometric
+    mean of the two axes of a pixel's footprint: sharper than the longer axis, at an aliasing that the enhancer and the
+    stabilizer take away.
 
     Args:
-        screen: [V, 2] int32, 1/256 pixel. texel_area: [F] float32, twice the area in texels of level 0. tri: [F, 3] int32. facing: [F] int8.
+        screen: [V, 2] int32, 1/256 pixel. texel_area: [F] float32, twice the area in texels of level 0. tri: [F, 3]
+            int32. facing: [F] int8.
     """
     for face in range(first_face, last_face):
         if facing[face] == 0:
@@ -60,7 +64,8 @@ def _spread(color):
 
 @inlined
 def _bilinear(texels, offset, width, height, x, y):
-    """Color in 16-bit lanes, at (x, y) in texels of the level that starts at `offset` and has `width` x `height` texels.
+    """Color in 16-bit lanes, at (x, y) in texels of the level that starts at `offset` and has `width` x `height`
+    texels.
 
     All integers are unsigned: numba then leaves out the test for negative indices.
     """
@@ -124,17 +129,19 @@ def shade_rows(
 ):  # fmt: skip
     """Color, part and motion of every pixel in the rows that belong to `worker`.
 
-    Along a run of pixels of one triangle, attribute / w and 1 / w are linear; their quotient is the perspective-correct attribute.
-    Motion is interpolated linearly on the picture, which is exact as long as the depths of the three corners keep their proportions.
+    Along a run of pixels of one triangle, attribute / w and 1 / w are linear; their quotient is the perspective-correct
+    attribute. Motion is interpolated linearly on the picture, which is exact as long as the depths of the three corners
+    keep their proportions.
 
     Args:
         depth_and_face: [H, W, 2] int32, of `coverage.depth_and_face`.
-        packed: [V, 8] float32, of `pack_vertices`. tri: [F, 3] int32. part: [F] uint8. level: [F] int32, of `texture_levels`.
+        packed: [V, 8] float32, of `pack_vertices`. tri: [F, 3] int32. part: [F] uint8. level: [F] int32, of
+            `texture_levels`.
         previous_facing: [F] int8, `coverage.orient` of the previous frame.
         texels: [N] uint32, all texture levels, one after the other; level_offset: [L] uint64, where each starts;
             level_size: [L, 4] float32, width and height, and those against level 0.
-        is_layer: False for the opaque surface, whose alpha is taken as 1 and which fills empty pixels; True for a translucent layer over
-            it, which gives part and motion only to the pixels it covers by half or more.
+        is_layer: False for the opaque surface, whose alpha is taken as 1 and which fills empty pixels; True for a
+            translucent layer over it, which gives part and motion only to the pixels it covers by half or more.
         color: [H, W] uint32, written, premultiplied; 0 where nothing is drawn.
         mask: [H, W] uint8 and motion: [H, W, 2] float32, written; 0 and NaN where nothing is drawn.
             Motion is NaN as well where the previous frame has the point off the picture or turned away.
@@ -169,7 +176,8 @@ def shade_rows(
             bx, by = packed[b, 0] - center_x, packed[b, 1] - center_y
             cx, cy = packed[c, 0] - center_x, packed[c, 1] - center_y
 
-            # Weights of the corners at the first pixel and their change to the next: linear on the picture, and divided by w.
+            # Weights of the corners at the first pixel and their change to the next: linear on the picture, and divided
+            # by w.
             a_now, b_now, c_now = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
             inverse_area = one / (a_now + b_now + c_now)
             a_now, b_now, c_now = a_now * inverse_area, b_now * inverse_area, c_now * inverse_area

@@ -1,8 +1,8 @@
 """Antialiasing by analytic edge coverage: silhouette edges blend the two pixels whose centers they part.
 
-Source: Laine et al. 2020, "Modular primitives for high-performance differentiable rendering", section 3.3. There each pixel looks at the
-edges of its own triangle; here each silhouette edge visits the pixel pairs that it parts, so that edges of triangles too thin to own a
-pixel, the usual ones on the rim of a finely meshed head, count as well.
+Source: Laine et al. 2020, "Modular primitives for high-performance differentiable rendering", section 3.3. There each
+pixel looks at the edges of its own triangle; here each silhouette edge visits the pixel pairs that it parts, so that
+edges of triangles too thin to own a pixel, the usual ones on the rim of a finely meshed head, count as well.
 """
 
 import math
@@ -20,7 +20,8 @@ def edge_neighbors(tri: np.ndarray, same_point: np.ndarray | None = None) -> np.
 
     Args:
         tri: [F, 3] integer vertex indices.
-        same_point: [V] integer, for each vertex the vertex that stands for its point; joins the two sides of texture seams.
+        same_point: [V] integer, for each vertex the vertex that stands for its point; joins the two sides of texture
+            seams.
 
     Returns:
         [F, 3] int32: the face across the edge opposite corner i, or -1 where the edge has no or several other faces.
@@ -43,7 +44,8 @@ def edges(neighbors: np.ndarray, first_face: int = 0) -> np.ndarray:
     """Each edge of a mesh once, [E, 3] int32: a face, its corner opposite the edge, and the face across or -1.
 
     Args:
-        neighbors: [F, 3] int32, of `edge_neighbors`. first_face: index of the first of these faces in the arrays that they belong to.
+        neighbors: [F, 3] int32, of `edge_neighbors`. first_face: index of the first of these faces in the arrays that
+            they belong to.
     """
     face, corner = np.nonzero((neighbors < 0) | (neighbors > first_face + np.arange(len(neighbors))[:, None]))
     return np.column_stack([first_face + face, corner, neighbors[face, corner]]).astype(np.int32)
@@ -89,7 +91,8 @@ def find_crossings(
     Steep edges part horizontal neighbors, flat ones vertical neighbors.
 
     Args:
-        screen, depth_and_inverse_w, tri, facing: as `coverage` writes them. neighbors: [F, 3] int32, of `edge_neighbors`.
+        screen, depth_and_inverse_w, tri, facing: as `coverage` writes them. neighbors: [F, 3] int32, of
+            `edge_neighbors`.
         edges: [E, 3] int32, of `edges`, those to look at.
         both_sides: whether triangles of negative area are drawn.
         depth_tolerance: z/w by which the surface may come nearer between its rim and the next pixel center.
@@ -155,8 +158,9 @@ def find_crossings(
 def weigh_crossings(pairs, distances, starts, stops, slots):
     """Turn crossings into shares: who takes how much from whom.
 
-    Of several edges between two pixels the outermost counts. At a distance d in [0, 1] from the inner pixel's center: for d > 1/2 the
-    outer pixel takes d - 1/2 of the inner one's color, else the inner one takes 1/2 - d of the outer one's.
+    Of several edges between two pixels the outermost counts. At a distance d in [0, 1] from the inner pixel's center:
+    for d > 1/2 the outer pixel takes d - 1/2 of the inner one's color, else the inner one takes 1/2 - d of the outer
+    one's.
 
     Args:
         pairs: [N, 2] int32, of `find_crossings`, updated: flat indices of the taking and of the giving pixel.

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 class Workers:
     """Runs a function once per worker; the caller is worker 0.
 
-    The kernels release the GIL. Numba's own thread pools are not used: they do not survive a fork, and the one that is always
-    there ends the process when two threads enter it at once.
+    The kernels release the GIL. Numba's own thread pools are not used: they do not survive a fork, and the one that is
+    always there ends the process when two threads enter it at once.
     """
 
     def __init__(self, count: int):

@@ -17,7 +17,8 @@ def motion_vectors(image: np.ndarray, previous: np.ndarray) -> np.ndarray:
         image, previous: [H, W, 4] uint8, straight-alpha RGBA, at least 16 pixels high and wide.
 
     Returns:
-        [H, W, 2] float16, pixels (x, y); NaN where the picture is transparent or the flow back disagrees, as where a surface is hidden.
+        [H, W, 2] float16, pixels (x, y); NaN where the picture is transparent or the flow back disagrees, as where a
+        surface is hidden.
     """
     height, width = image.shape[:2]
     if min(height, width) < 16:

@@ -1,7 +1,7 @@
 """Flow-guided exponential moving average of the picture.
 
-The previous output is carried along the motion of the surface, limited to the colors that the current neighborhood shows, and averaged
-with the current picture. Without motion vectors the flow is measured from the pictures.
+The previous output is carried along the motion of the surface, limited to the colors that the current neighborhood
+shows, and averaged with the current picture. Without motion vectors the flow is measured from the pictures.
 """
 
 from dataclasses import dataclass
@@ -57,9 +57,10 @@ def stabilize(
 
     Args:
         image: [H, W, 4] uint8, straight-alpha RGBA of this frame.
-        previous: [H, W, 4] uint8, the result for the frame before; zero everywhere for the first frame, which passes unchanged.
-        motion_vectors: [H, W, 2] float16, pixels (x, y) from each pixel to its place in `previous`; where it is NaN the current pixel
-            passes unchanged. None, or NaN everywhere: the flow is measured from the pictures.
+        previous: [H, W, 4] uint8, the result for the frame before; zero everywhere for the first frame, which passes
+            unchanged.
+        motion_vectors: [H, W, 2] float16, pixels (x, y) from each pixel to its place in `previous`; where it is NaN the
+            current pixel passes unchanged. None, or NaN everywhere: the flow is measured from the pictures.
         config: how much of the past stays.
 
     Returns:
@@ -110,9 +111,8 @@ def _picture(name: str, value: np.ndarray) -> np.ndarray:
 
 def _motion(value: np.ndarray, height: int, width: int) -> np.ndarray:
     if value.shape != (height, width, 2) or value.dtype != np.float16:
-        raise ValueError(
-            f"motion_vectors must be [{height}, {width}, 2] float16, got {list(value.shape)} {value.dtype}; convert them"
-        )
+        wanted = f"[{height}, {width}, 2] float16"
+        raise ValueError(f"motion_vectors must be {wanted}, got {list(value.shape)} {value.dtype}; convert them")
     return np.ascontiguousarray(value)
 
 

@@ -1,8 +1,10 @@
-"""Constant-velocity Kalman filter on the rigid head pose. The face coefficients never pass it: it would flatten plosives.
+"""Constant-velocity Kalman filter on the rigid head pose. The face coefficients never pass it: it would flatten
+plosives.
 
-Each of the six values moves as x' = v with white noise as acceleration. Source: Bar-Shalom, Li, Kirubarajan, "Estimation with applications
-to tracking and navigation", 2001, section 6.3.2 (piecewise constant white acceleration); its steady state is the alpha-beta filter of
-Kalata 1984, "The tracking index: a generalized parameter for alpha-beta and alpha-beta-gamma target trackers".
+Each of the six values moves as x' = v with white noise as acceleration. Source: Bar-Shalom, Li, Kirubarajan,
+"Estimation with applications to tracking and navigation", 2001, section 6.3.2 (piecewise constant white acceleration);
+its steady state is the alpha-beta filter of Kalata 1984, "The tracking index: a generalized parameter for alpha-beta
+and alpha-beta-gamma target trackers".
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +20,8 @@ LONGEST_STEP_S = 0.5
 class KalmanConfig:
     """What the filter takes for jitter and what for motion.
 
-    The defaults make the gain 1/2 at 30 frames a second: jitter loses a third of its amplitude, and a nod of 1 Hz comes 0.6 frames late.
+    The defaults make the gain 1/2 at 30 frames a second: jitter loses a third of its amplitude, and a nod of 1 Hz comes
+    0.6 frames late.
 
     Attributes:
         rotation_noise_rad: standard deviation of the measured rotation.

@@ -1,5 +1,5 @@
-"""Compiled loops of the picture's moving average. Pixels are four uint8 in one uint32, red lowest, premultiplied by alpha."""
-
+"""Compiled loops of the picture's moving average. Pixels are four uint8 in one uint32, red lowest, premultiplied by
+alpha."""
 
 import numpy as np
 
@@ -49,7 +49,8 @@ def unpremultiply(premultiplied, straight):
 
 @kernel
 def widen(half_bits, words):
-    """fp16 patterns [N] uint16 to fp32 patterns [N] uint32 of the value times 2^-112; NaN and infinity come out as 65536 and more."""
+    """fp16 patterns [N] uint16 to fp32 patterns [N] uint32 of the value times 2^-112; NaN and infinity come out as
+    65536 and more."""
     for index in range(half_bits.shape[0]):
         half = np.uint32(half_bits[index])
         words[index] = ((half & np.uint32(0x8000)) << np.uint32(16)) | ((half & np.uint32(0x7FFF)) << np.uint32(13))
@@ -117,7 +118,8 @@ def warp(current, previous, motion, warped):
 def blend_within_neighborhood(current, warped, weight, slack, low, high, out):
     """Average of `current` and of `warped` limited to what the current 3x3 neighborhood shows, per channel.
 
-    Source: Karis 2014, "High-quality temporal supersampling" (SIGGRAPH course "Advances in real-time rendering"), neighborhood clamping.
+    Source: Karis 2014, "High-quality temporal supersampling" (SIGGRAPH course "Advances in real-time rendering"),
+    neighborhood clamping.
 
     Args:
         current, warped: [H, 4W] uint8, premultiplied channels side by side.

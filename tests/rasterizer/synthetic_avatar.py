@@ -1,4 +1,5 @@
-"""A stand-in avatar: an ellipsoid with eyes, a hair shell with a ragged alpha edge, and shoulders. Written in the shipped file format."""
+"""A stand-in avatar: an ellipsoid with eyes, a hair shell with a ragged alpha edge, and shoulders. Written in the
+shipped file format."""
 
 from pathlib import Path
 
@@ -59,10 +60,10 @@ def head_arrays(detail: float = 1) -> dict[str, np.ndarray]:
     counts = [len(piece[2]) for piece in pieces]
     starts = np.cumsum([0, *counts[:-1]])
     template = np.concatenate([piece[2] for piece in pieces])
-    faces = np.concatenate([piece[4] + start for piece, start in zip(pieces, starts)])
+    faces = np.concatenate([piece[4] + start for piece, start in zip(pieces, starts, strict=True)])
     weights = np.zeros((len(template), len(Joint)))
     regressor = np.zeros((len(Joint), len(template)))
-    for (_, joint, *_), start, count in zip(pieces, starts, counts):
+    for (_, joint, *_), start, count in zip(pieces, starts, counts, strict=True):
         weights[start : start + count, joint] = 1
     regressor[[Joint.ROOT, Joint.NECK], :] = _average(0, counts[0], len(template))
     regressor[Joint.JAW] = regressor[Joint.NECK]
@@ -98,7 +99,8 @@ def _average(start: int, count: int, total: int) -> np.ndarray:
 
 
 def texture(size_px: int = 512, seed: int = 0) -> np.ndarray:
-    """[size, size, 4] uint8: smooth colored noise with a checker; the hair quarter fades out in strands at its lower rim."""
+    """[size, size, 4] uint8: smooth colored noise with a checker; the hair quarter fades out in strands at its lower
+    rim."""
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(60, 200, (16, 16, 3)).astype(np.float32)
     image = cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC)

@@ -13,7 +13,8 @@ SIZE = 64
 
 
 def coverage_error(pos, tri, color, depth_tolerance=0.01, size=SIZE, factor=16):
-    """Mean absolute error on the pixels of the rim, without and with antialiasing, against `factor`² samples a pixel."""
+    """Mean absolute error on the pixels of the rim, without and with antialiasing, against `factor`² samples a
+    pixel."""
     rast, _ = ops.rasterize(pos, tri, (size, size))
     plain = (rast[..., 3:] > 0) * np.float32(1) if color is None else ops.interpolate(color, rast, tri)[0]
     smooth = ops.antialias(plain, rast, pos, tri, depth_tolerance=depth_tolerance)
