@@ -25,7 +25,7 @@ from front.stages import BlsStages
 
 from avatar import catalog, compositor, encoding
 from avatar.config import FRAME_RATES, FRAME_SIZE
-from avatar.errors import AvatarError, CapacityError
+from avatar.errors import AvatarError, CapacityError, SessionNotFoundError
 from avatar.pipeline import FRAMES_IN_FLIGHT, Producer
 from avatar.session import Session
 from avatar.session_config import InStream, SessionConfig
@@ -127,7 +127,10 @@ class TritonPythonModel:
         return entry
 
     async def _send_frames(self, entry: Open, outputs: frozenset[str], reply: Reply):
-        async with aclosing(entry.producer.frames(reply.is_cancelled)) as frames:
+        def must_stop():
+            return not entry.is_open or reply.is_cancelled()
+
+        async with aclosing(entry.producer.frames(must_stop)) as frames:
             async for frame in frames:
                 await reply.send(frame, outputs & entry.outputs)
                 self.metrics.frames.increment(1)
@@ -138,6 +141,8 @@ class TritonPythonModel:
                     )
         if reply.is_cancelled():
             raise Cancelled
+        if not entry.is_open:
+            raise SessionNotFoundError(f"session {entry.key!r} ended: another one was started with its id")
 
     def _close(self, entry: Open):
         self.sessions.close(entry)

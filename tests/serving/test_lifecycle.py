@@ -81,10 +81,12 @@ def test_cancelled_stream(toy_server, metrics):
 
 def test_restart_with_the_same_id(toy_server, metrics):
     with Stream(toy_server.grpc_address, session="again") as stream:
-        stream.send(SECOND, "0", start=True)
+        stream.send(np.tile(SECOND, 120), "0", start=True, outputs=("INDEX", "FRAME"))
+        stream.wait_until(lambda: len(stream.responses) > 2)
         stream.send(SECOND, "1", start=True, end=True)
-        stream.wait(2)
+        errors = [response.error for response in stream.wait(2) if response.error]
         indices = [int(frame["INDEX"][0]) for frame in stream.frames("1")]
+    assert errors == ["session 'again' ended: another one was started with its id"]
     assert indices == list(range(30))
     assert metrics("avatar_sessions_active") == 0
 
