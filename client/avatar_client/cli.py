@@ -27,7 +27,11 @@ from avatar_client.types import Frame, Output, SessionOptions
 from avatar_client.video import VideoError, VideoWriter
 
 EXIT_USAGE, EXIT_NO_SERVER, EXIT_SERVER_FAILED, EXIT_FULL, EXIT_INTERRUPTED = 2, 3, 5, 6, 130
-_SERVER_VERBS = {"serve": "run the Triton server", "doctor": "check whether the server can run here"}
+_SERVER_VERBS = {
+    "serve": "run the Triton server",
+    "doctor": "check whether the server can run here",
+    "probe": "ask a running server for one frame through all stages",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,8 +91,7 @@ def _add_from_server_package(verbs, name: str) -> None:
         from avatar_server import cli as server_cli
     except ImportError as error:
         raise ServerPackageMissing(error) from error
-    add = {"serve": server_cli.add_serve_parser, "doctor": server_cli.add_doctor_parser}
-    add[name](verbs)
+    getattr(server_cli, f"add_{name}_parser")(verbs)
 
 
 def _add_render(verbs) -> None:

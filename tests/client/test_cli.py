@@ -169,8 +169,11 @@ def test_verbs_of_the_server_package(capsys, monkeypatch):
     with pytest.raises(SystemExit) as caught:
         cli.main(["serve", "--help"])
     assert caught.value.code == 0 and "--grpc-port" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["probe", "--help"])
+    assert caught.value.code == 0 and "probe" in capsys.readouterr().out
     monkeypatch.setitem(sys.modules, "avatar_server", None)
-    for arguments in (["doctor"], ["serve"]):
+    for arguments in (["doctor"], ["serve"], ["probe"]):
         assert cli.main(arguments) == 3
         assert "pip install" in capsys.readouterr().err
 
