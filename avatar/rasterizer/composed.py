@@ -49,11 +49,17 @@ def render(
     surface = _layer(scene, backend, clip, attributes, np.flatnonzero(facing[: scene.opaque_count] > 0), level)
     translucent = scene.opaque_count + np.flatnonzero(facing[scene.opaque_count :] != 0)
     layer = _layer(scene, backend, clip, attributes, translucent, level, behind=surface["depth"])
+    second = _layer(scene, backend, clip, attributes, translucent, level, behind=surface["depth"], front=layer["rast"])
     surface["color"][..., 3] = np.where(surface["face"] >= 0, 255, 0)
-    part = np.where(surface["face"] >= 0, scene.part[surface["face"]], 0).astype(np.uint8)
-    part[layer["color"][..., 3] >= 128] = Part.BACKGROUND
+    alpha = layer["color"][..., 3:]
+    seen_through = np.where(alpha < coverage.NEARLY_OPAQUE, 1 - alpha / 255, 0)
+    layer["color"] = layer["color"] + second["color"] * seen_through
+    covering = [alpha[..., 0] >= 128, (alpha[..., 0] < 128) & (layer["color"][..., 3] >= 128)]
+    face = np.select(covering, [layer["face"], second["face"]], surface["face"])
+    motion = np.select([item[..., None] for item in covering], [layer["motion"], second["motion"]], surface["motion"])
+    mask = np.where(face >= 0, scene.part[face], 0).astype(np.uint8)
     for spot in scene.light.spots(vertices, scene.matrix, scene.size_px):
-        add_spot(surface["color"], part, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
+        add_spot(surface["color"], mask, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
     over, under = (
         backend.antialias(item["color"], item["rast"], clip, item["tri"], item["topology"]) for item in (layer, surface)
     )
@@ -61,13 +67,9 @@ def render(
     raster = premultiplied.copy()
     raster[..., :3] *= 255 / np.maximum(premultiplied[..., 3:], 1e-6)
 
-    covers = layer["color"][..., 3] >= 128
-    face = np.where(covers, layer["face"], surface["face"])
-    mask = np.where(face >= 0, scene.part[face], 0).astype(np.uint8)
-    motion = np.where(covers[..., None], layer["motion"], surface["motion"])
     rows, columns = np.mgrid[: scene.size_px, : scene.size_px] + 0.5
     previous = motion + np.dstack([columns, rows])
-    seen = np.where(covers, previous_facing[face] != 0, previous_facing[face] > 0) & (face >= 0)
+    seen = np.where(face >= scene.opaque_count, previous_facing[face] != 0, previous_facing[face] > 0) & (face >= 0)
     seen &= ((previous >= 0) & (previous < scene.size_px)).all(axis=2)
     motion = np.where(seen[..., None], motion, np.nan)
     return np.clip(raster, 0, 255), mask, motion.astype(np.float32)
@@ -87,7 +89,9 @@ def _screen(scene: Scene, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return screen, facing
 
 
-def _layer(scene: Scene, backend: RasterBackend, clip, attributes, faces, level, behind=None) -> dict[str, np.ndarray]:
+def _layer(
+    scene: Scene, backend: RasterBackend, clip, attributes, faces, level, behind=None, front=None
+) -> dict[str, np.ndarray]:
     """Color [H, W, 4] premultiplied 0..255, face [H, W], motion [H, W, 2] in pixels, depth [H, W] and rast of the
     nearest of `faces`.
 
@@ -96,9 +100,10 @@ def _layer(scene: Scene, backend: RasterBackend, clip, attributes, faces, level,
         faces: indices into `scene.tri`.
         level: [F], level of the atlas for each face.
         behind: [H, W], z/w of what hides fragments behind it.
+        front: [H, W, 4], rast of the layer behind which to look.
     """
     tri = scene.tri[faces]
-    rast, _ = backend.rasterize(clip, tri, (scene.size_px, scene.size_px))
+    rast, _ = backend.rasterize(clip, tri, (scene.size_px, scene.size_px), front=front)
     depth = np.where(rast[..., 3] > 0, rast[..., 2], np.float32(np.inf))
     if behind is not None:
         # The antialiasing of the layer sees what is in front of it, but no triangle there.

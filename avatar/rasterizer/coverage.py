@@ -20,6 +20,9 @@ SUBPIXELS = 256
 BAND_ROWS = 16
 """Workers take turns on bands of this many rows. A constant power of two, so that finding a row's band is a shift."""
 
+NEARLY_OPAQUE = 250
+"""Alpha from which on what lies behind a layer does not show."""
+
 OUTSIDE = np.int32(-(2**31))
 """Marks in `screen[:, 0]` a vertex that cannot be drawn: before the near or beyond the far plane, too far off the
 picture, or not finite."""
@@ -104,7 +107,7 @@ def _first_center(position):
 
 @kernel
 def rasterize_rows(
-    screen, depth_and_inverse_w, tri, facing, first_face, last_face, both_sides, worker, workers, buffer
+    screen, depth_and_inverse_w, tri, facing, first_face, last_face, both_sides, worker, workers, buffer, front=None
 ):
     """Draw triangles first_face..last_face-1 into the rows that belong to `worker`.
 
@@ -114,9 +117,11 @@ def rasterize_rows(
         both_sides: draw triangles of negative area too.
         worker, workers: this worker's number and how many there are; rows are dealt in bands of `BAND_ROWS`.
         buffer: [H, W] int64, depth buffer, updated.
+        front: [H, W] int64, depth buffer of a layer: where given, only what lies behind that layer is drawn.
     """
     height, width = buffer.shape
     cells = buffer.reshape(-1)
+    fronts = cells if front is None else front.reshape(-1)
     for face in range(first_face, last_face):
         if facing[face] == 0 or (facing[face] < 0 and not both_sides):
             continue
@@ -165,6 +170,8 @@ def rasterize_rows(
                     # Without branches: whether a pixel of a small triangle is inside cannot be predicted.
                     outside = (a_inside | b_inside | c_inside) < 0
                     candidate = EMPTY if outside else z
+                    if front is not None and candidate <= fronts[cell]:
+                        candidate = EMPTY
                     before = cells[cell]
                     cells[cell] = candidate if candidate < before else before
                     a_inside += a_dx
@@ -193,6 +200,22 @@ def begin_layer_rows(buffer, worker, workers, layer):
         if (row // BAND_ROWS) % workers == worker:
             for column in range(buffer.shape[1]):
                 layer[row, column] = buffer[row, column] | np.int64(0xFFFFFFFF)
+
+
+@kernel
+def begin_second_layer_rows(buffer, layer, alpha, worker, workers, second):
+    """Begin a layer behind `layer` and in front of `buffer`, in the worker's rows of `second`.
+
+    Args:
+        buffer, layer, second: [H, W] int64, depth buffers; `second` is written.
+        alpha: [H, W, 4] uint8, color of `layer`: where it is nearly opaque or has no triangle, nothing can be drawn.
+    """
+    for row in range(buffer.shape[0]):
+        if (row // BAND_ROWS) % workers == worker:
+            for column in range(buffer.shape[1]):
+                no_face = np.int64(0xFFFFFFFF)
+                is_open = alpha[row, column, 3] < NEARLY_OPAQUE and layer[row, column] & no_face != no_face
+                second[row, column] = buffer[row, column] | no_face if is_open else no_face
 
 
 def depth_and_face(buffer: np.ndarray) -> np.ndarray:

@@ -164,7 +164,7 @@ class Light:
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / math.sqrt(float(vector @ vector))
+    return vector / math.hypot(*vector.tolist())
 
 
 def _fixed_points(vertices: np.ndarray, points: np.ndarray) -> np.ndarray:

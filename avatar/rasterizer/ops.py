@@ -17,6 +17,9 @@ from avatar.rasterizer.mipmap import halve
 FILTER_MODES = ("nearest", "linear", "linear-mipmap-nearest", "linear-mipmap-linear")
 BOUNDARY_MODES = ("wrap", "clamp", "zero")
 
+_PEEL_STEPS = 256
+"""Depth steps by which the next layer must lie behind: more than the rounding of z/w to float32."""
+
 _NOTHING_2D = np.zeros((0, 0), np.float32)
 _NOTHING_3D = np.zeros((0, 0, 0), np.float32)
 
@@ -41,7 +44,7 @@ def _triangles(tri, vertex_count: int) -> np.ndarray:
     return tri
 
 
-def rasterize(pos, tri, resolution, grad_db: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def rasterize(pos, tri, resolution, grad_db: bool = True, front=None) -> tuple[np.ndarray, np.ndarray]:
     """The visible triangle of every pixel.
 
     A triangle with a corner before the near plane, beyond the far plane, or more than a million pixels off the picture,
@@ -52,6 +55,8 @@ def rasterize(pos, tri, resolution, grad_db: bool = True) -> tuple[np.ndarray, n
         tri: [F, 3] int32, vertex indices.
         resolution: (height, width) in pixels.
         grad_db: whether to return the derivatives, else they are empty.
+        front: [H, W, 4] float32, the `rast` of an earlier call: draws the next layer behind it, and nothing where it is
+            empty, as nvdiffrast's `DepthPeeler` does.
 
     Returns:
         rast: [H, W, 4] float32: u, v (perspective-correct weights of corners 0 and 1), z/w, triangle index + 1; zero
@@ -68,7 +73,11 @@ def rasterize(pos, tri, resolution, grad_db: bool = True) -> tuple[np.ndarray, n
         raise ValueError(f"resolution must be (height, width) within 1..8192 pixels, got {resolution}; render in tiles")
     screen, depth_and_inverse_w, facing = _project(pos, tri, width, height)
     buffer = np.full((height, width), coverage.EMPTY)
-    coverage.rasterize_rows(screen, depth_and_inverse_w, tri, facing, 0, len(tri), True, 0, 1, buffer)
+    if front is not None:
+        front = _array("front", front, np.float32, height, width, 4)
+        steps = ((front[..., 2].astype(np.float64) + 1) * coverage.DEPTH_STEPS).astype(np.int64) + _PEEL_STEPS
+        front = np.where(front[..., 3] > 0, steps << 32, coverage.EMPTY)
+    coverage.rasterize_rows(screen, depth_and_inverse_w, tri, facing, 0, len(tri), True, 0, 1, buffer, front)
     face_id = np.ascontiguousarray(coverage.depth_and_face(buffer)[..., 0])
     rast, rast_db = np.empty((2, height, width, 4), np.float32)
     coverage.barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db)

@@ -59,7 +59,7 @@ class _Scratch:
 
     def __init__(self, size_px: int, vertex_count: int, face_count: int):
         picture = (size_px, size_px)
-        self.surface, self.layer_surface = np.empty((2, *picture), np.int64)
+        self.surface, self.layer_surface, self.second_surface = np.empty((3, *picture), np.int64)
         self.opaque, self.layer = np.zeros((2, *picture), np.uint32)
         self.motion = np.empty((*picture, 2), np.float32)
         self.packed = np.empty((vertex_count, 8), np.float32)
@@ -177,11 +177,22 @@ class Renderer:
 
     def _shade(self, scratch: _Scratch, view: _View, previous: _View, mask: np.ndarray, worker: int) -> None:
         scene, count = self.scene, self._workers.count
-        layers = [(scratch.surface, False, scratch.opaque), (scratch.layer_surface, True, scratch.layer)]
-        for surface, is_layer, color in layers[: 1 + self._has_layer]:
+        alpha = scratch.layer.view(np.uint8).reshape(*scratch.layer.shape, 4)
+        layers = [
+            (shading.SURFACE, scratch.surface, scratch.opaque),
+            (shading.LAYER, scratch.layer_surface, scratch.layer),
+            (shading.SECOND_LAYER, scratch.second_surface, scratch.layer),
+        ]
+        for kind, surface, color in layers if self._has_layer else layers[:1]:
+            if kind == shading.SECOND_LAYER:
+                coverage.begin_second_layer_rows(scratch.surface, scratch.layer_surface, alpha, worker, count, surface)
+                coverage.rasterize_rows(
+                    view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.opaque_count, len(scene.tri), True,
+                    worker, count, surface, scratch.layer_surface,
+                )  # fmt: skip
             shading.shade_rows(
                 coverage.depth_and_face(surface), scratch.packed, scene.tri, scene.part, scratch.level, previous.facing,
-                scene.atlas.texels, scene.atlas.level_offset, scene.atlas.level_scale, is_layer, worker, count,
+                scene.atlas.texels, scene.atlas.level_offset, scene.atlas.level_scale, kind, worker, count,
                 color, mask, scratch.motion,
             )  # fmt: skip
 

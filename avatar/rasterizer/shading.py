@@ -13,6 +13,9 @@ BAND_ROWS = 16
 
 _LANES = np.uint64(0x00FF00FF00FF00FF)
 _HALF = np.uint64(0x0080008000800080)
+SURFACE, LAYER, SECOND_LAYER = range(3)
+"""What `shade_rows` draws."""
+
 LEVELS_PER_OCTAVE = 2
 """Texture levels from one size to its half: dense enough to take the nearest level alone, at half the cost of blending
 two."""
@@ -125,7 +128,7 @@ def _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, entry)
 @kernel
 def shade_rows(
     depth_and_face, packed, tri, part, level, previous_facing,
-    texels, level_offset, level_size, is_layer, worker, workers, color, mask, motion,
+    texels, level_offset, level_size, kind, worker, workers, color, mask, motion,
 ):  # fmt: skip
     """Color, part and motion of every pixel in the rows that belong to `worker`.
 
@@ -140,8 +143,8 @@ def shade_rows(
         previous_facing: [F] int8, `coverage.orient` of the previous frame.
         texels: [N] uint32, all texture levels, one after the other; level_offset: [L] uint64, where each starts;
             level_size: [L, 4] float32, width and height, and those against level 0.
-        is_layer: False for the opaque surface, whose alpha is taken as 1 and which fills empty pixels; True for a
-            translucent layer over it, which gives part and motion only to the pixels it covers by half or more.
+        kind: `SURFACE`, whose alpha is taken as 1 and which fills empty pixels; `LAYER` over it, which gives part and
+            motion only to the pixels it covers by half or more; `SECOND_LAYER` behind that, blended under its color.
         color: [H, W] uint32, written, premultiplied; 0 where nothing is drawn.
         mask: [H, W] uint8 and motion: [H, W, 2] float32, written; 0 and NaN where nothing is drawn.
             Motion is NaN as well where the previous frame has the point off the picture or turned away.
@@ -160,8 +163,9 @@ def shade_rows(
         while pixel < row_end:
             face = faces[cell]
             if face < 0:
-                colors[pixel] = 0
-                if not is_layer:
+                if kind != SECOND_LAYER:
+                    colors[pixel] = 0
+                if kind == SURFACE:
                     parts[pixel] = 0
                     motions[pixel + pixel] = nothing
                     motions[pixel + pixel + np.uint64(1)] = nothing
@@ -203,19 +207,27 @@ def shade_rows(
                 level_size[own_level, 1],
             )
             x_scale, y_scale = level_size[own_level, 2], level_size[own_level, 3]
-            seen_before = previous_facing[index] == 1 or (is_layer and previous_facing[index] != 0)
+            seen_before = previous_facing[index] == 1 or (kind != SURFACE and previous_facing[index] != 0)
             face_part = part[index]
             while True:
                 inverse_w = one / w
                 x, y = u * inverse_w * x_scale, v * inverse_w * y_scale
                 lanes = _bilinear(texels, offset, level_width, level_height, x, y)
-                if not is_layer:
+                if kind == SURFACE:
                     lanes |= np.uint64(255) << np.uint64(48)
                 if is_lit:
                     lanes = _lit(lanes, min(max(bright * inverse_w, np.float32(0)), np.float32(_BRIGHTEST)))
                 shaded = np.uint32((lanes | (lanes >> np.uint64(24))) & np.uint64(0xFFFFFFFF))
+                covers = kind == SURFACE or shaded >= np.uint32(0x80000000)
+                if kind == SECOND_LAYER:
+                    front = colors[pixel]
+                    rest = np.uint64(255) - np.uint64(front >> np.uint32(24))
+                    rest += rest >> np.uint64(7)
+                    lanes = ((lanes * rest + _HALF) >> np.uint64(8)) & _LANES
+                    shaded = front + np.uint32((lanes | (lanes >> np.uint64(24))) & np.uint64(0xFFFFFFFF))
+                    covers = front < np.uint32(0x80000000) and shaded >= np.uint32(0x80000000)
                 colors[pixel] = shaded
-                if not is_layer or shaded >= np.uint32(0x80000000):
+                if covers:
                     parts[pixel] = face_part
                     previous_x = motion_x + (column + half)
                     previous_y = motion_y + (np.float32(row) + half)

@@ -91,6 +91,18 @@ def test_the_nearer_triangle_is_visible_and_the_earlier_wins_a_tie():
     assert set(np.unique(rast[..., 3])) == {0, 2}
 
 
+def test_layers_peel_off_from_front_to_back():
+    depths = [0.2, -0.3, 0.1, -0.3]
+    pos = np.concatenate([clip_positions([(2, 2), (30, 2), (2, 30)], z=z) for z in depths])
+    tri = np.arange(12).reshape(4, 3)
+    order, rast = [], None
+    for _ in range(4):
+        rast, _ = ops.rasterize(pos, tri, (SIZE, SIZE), front=rast)
+        order.append(set(np.unique(rast[..., 3]).astype(int)) - {0})
+    # Of two surfaces in one place the later one is never seen.
+    assert order == [{2}, {3}, {1}, set()]
+
+
 def test_channels_are_perspective_correct():
     """Against ray casting: solve for the point on the triangle's plane that a pixel's center sees."""
     points, w = np.array([(1.0, 3.0), (31.0, 6.0), (10.0, 30.0)]), np.array([1.0, 4.0, 2.5])

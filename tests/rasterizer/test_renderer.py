@@ -13,6 +13,8 @@ from avatar.head import Part
 from avatar.rasterizer import Renderer, composed
 from avatar.rasterizer.scene import Scene
 
+from . import synthetic_avatar
+
 REST = np.zeros(52, np.float32)
 STILL = np.zeros(6, np.float32)
 HAIR_END = 260
@@ -162,20 +164,29 @@ def test_hair_blends_over_the_skin_by_its_alpha(renderer):
     np.testing.assert_array_equal(result.mask[~changed & (skin.mask > 0)], skin.mask[~changed & (skin.mask > 0)])
 
 
+def test_hair_behind_thin_hair_shows_through(renderer):
+    """Where the fringe is thin before the void, the far side of the hair closes the gap."""
+    image = synthetic_avatar.texture()
+    half = len(image) // 2
+    image[half:, :half, 3] = 128  # hair that covers by half, everywhere
+    scene = Scene.build(renderer.scene.head, renderer.scene.camera, image)
+    result = Renderer(scene).render(REST, STILL, REST, STILL)
+    before_the_void = (result.mask == Part.HAIR) & (result.raster[..., 3] < 255)
+    alpha = result.raster[..., 3][cv2.erode(before_the_void.astype(np.uint8), np.ones((3, 3))) > 0]
+    assert len(alpha) > 50
+    assert abs(np.median(alpha) - 192) <= 2  # 1 - (1 - 1/2)²
+
+
 def _without(scene: Scene, part: Part) -> Scene:
     keep = scene.head.part != part
     landmark_faces = np.searchsorted(np.flatnonzero(keep), scene.head.landmark_faces)
     arrays = {name: getattr(scene.head, name) for name in scene.head.__dataclass_fields__ if not name.startswith("_")}
     arrays |= {"faces": scene.head.faces[keep], "part": scene.head.part[keep], "landmark_faces": landmark_faces}
-    from . import synthetic_avatar
-
     return Scene.build(type(scene.head).from_arrays(arrays), scene.camera, synthetic_avatar.texture())
 
 
 def test_texture_is_filtered_when_it_shrinks(avatar_dir, tmp_path):
     """A texture of 4 times the resolution with noise in each texel gives the average, not sparkle."""
-    from . import synthetic_avatar
-
     noisy = np.random.default_rng(0).integers(0, 256, (2048, 2048, 4), np.uint8)
     noisy[..., 3] = 255
     scene = Scene.load(avatar_dir)
