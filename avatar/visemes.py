@@ -1,7 +1,7 @@
 """The 20 visemes, what they are called elsewhere, and which of them a phone of the IPA shows.
 
-The classes group what looks alike: consonants by the visible articulator, vowels by height and rounding on the chart of the
-International Phonetic Association (revised 2020). They refine two published sets, to which they map:
+The classes group what looks alike: consonants by the visible articulator, vowels by height and rounding on the chart
+of the International Phonetic Association (revised 2020). They refine two published sets, to which they map:
 
 * Meta, "Viseme Reference", Oculus Lipsync documentation: 15 visemes after MPEG-4 (ISO/IEC 14496-2, FBA).
 * Microsoft, "Get facial position with viseme", Azure AI Speech documentation: viseme ids 0 to 21.
@@ -11,7 +11,8 @@ import unicodedata
 from types import MappingProxyType
 
 VISEMES = (
-    "sil", "PP", "FF", "TH", "DD", "KK", "CH", "SS", "NN", "RR", "HH", "AA", "AE", "AH", "EH", "IH", "IY", "AO", "OW", "UW",
+    "sil", "PP", "FF", "TH", "DD", "KK", "CH", "SS", "NN", "RR", "HH", "AA", "AE", "AH", "EH", "IH", "IY", "AO", "OW",
+    "UW",
 )  # fmt: skip
 """Columns of `VISEME`."""
 
@@ -21,16 +22,20 @@ OCULUS = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E"
 """Oculus Lipsync's order."""
 
 TO_OCULUS = MappingProxyType({
-    "sil": "sil", "PP": "PP", "FF": "FF", "TH": "TH", "DD": "DD", "KK": "kk", "CH": "CH", "SS": "SS", "NN": "nn", "RR": "RR",
-    "HH": "sil", "AA": "aa", "AE": "aa", "AH": "aa", "EH": "E", "IH": "ih", "IY": "ih", "AO": "oh", "OW": "oh", "UW": "ou",
+    "sil": "sil", "PP": "PP", "FF": "FF", "TH": "TH", "DD": "DD", "KK": "kk", "CH": "CH", "SS": "SS", "NN": "nn",
+    "RR": "RR",
+    "HH": "sil", "AA": "aa", "AE": "aa", "AH": "aa", "EH": "E", "IH": "ih", "IY": "ih", "AO": "oh", "OW": "oh",
+    "UW": "ou",
 })  # fmt: skip
 FROM_OCULUS = MappingProxyType({
-    "sil": "sil", "PP": "PP", "FF": "FF", "TH": "TH", "DD": "DD", "kk": "KK", "CH": "CH", "SS": "SS", "nn": "NN", "RR": "RR",
+    "sil": "sil", "PP": "PP", "FF": "FF", "TH": "TH", "DD": "DD", "kk": "KK", "CH": "CH", "SS": "SS", "nn": "NN",
+    "RR": "RR",
     "aa": "AA", "E": "EH", "ih": "IH", "oh": "OW", "ou": "UW",
 })  # fmt: skip
 
 TO_AZURE = MappingProxyType({
-    "sil": 0, "AE": 1, "AH": 1, "AA": 2, "AO": 3, "EH": 4, "IH": 6, "IY": 6, "UW": 7, "OW": 8, "HH": 12, "RR": 13, "NN": 14,
+    "sil": 0, "AE": 1, "AH": 1, "AA": 2, "AO": 3, "EH": 4, "IH": 6, "IY": 6, "UW": 7, "OW": 8, "HH": 12, "RR": 13,
+    "NN": 14,
     "SS": 15, "CH": 16, "TH": 17, "FF": 18, "DD": 19, "KK": 20, "PP": 21,
 })  # fmt: skip
 """Azure gives diphthongs one id; here they are two visemes in sequence."""
@@ -63,7 +68,8 @@ _LETTERS = {
 }
 _OF_LETTER = MappingProxyType({letter: name for name, letters in _LETTERS.items() for letter in letters.split()})
 _OF_GROUP = MappingProxyType({
-    "tʃ": ("CH",), "dʒ": ("CH",), "tɕ": ("CH",), "dʑ": ("CH",), "ʈʂ": ("CH",), "ɖʐ": ("CH",), "ts": ("SS",), "dz": ("SS",),
+    "tʃ": ("CH",), "dʒ": ("CH",), "tɕ": ("CH",), "dʑ": ("CH",), "ʈʂ": ("CH",), "ɖʐ": ("CH",), "ts": ("SS",),
+    "dz": ("SS",),
     "pf": ("PP", "FF"), "ɚ": ("AH", "RR"), "ɝ": ("AH", "RR"),
 })  # fmt: skip
 """Affricates show their fricative from the start; r-colored vowels end in the approximant."""
@@ -73,8 +79,8 @@ def visemes_of(ipa: str) -> tuple[str, ...]:
     """Visemes that a phone shows, in sequence.
 
     Args:
-        ipa: a phone, diphthong or affricate in IPA; marks of length, stress and secondary articulation are passed over. The
-            empty string is silence.
+        ipa: a phone, diphthong or affricate in IPA; marks of length, stress and secondary articulation are passed
+            over. The empty string is silence.
 
     Returns:
         One name for most phones, two or more for diphthongs; `("sil",)` if nothing in `ipa` is a letter of the IPA.

@@ -1,7 +1,7 @@
 """How well the motion follows held-out speech: `python -m benchmarks.motion --speech .data/speech`.
 
-Every sentence goes through the streaming windows and the motion track that a session uses, and is compared with the teacher.
-Needs the validation shards of `python -m training.speech_corpus`.
+Every sentence goes through the streaming windows and the motion track that a session uses, and is compared with the
+teacher. Needs the validation shards of `python -m training.speech_corpus`.
 """
 
 import argparse
@@ -88,7 +88,9 @@ class Comparison:
     target_gap_mm: np.ndarray
 
 
-def compare(utterance: Utterance, heard: np.ndarray, networks: Networks, window: WindowConfig, lips: LipGap) -> Comparison:
+def compare(
+    utterance: Utterance, heard: np.ndarray, networks: Networks, window: WindowConfig, lips: LipGap
+) -> Comparison:
     """Teaches the clean `utterance`, streams what is `heard` of it."""
     targets = teach(utterance)
     motion = stream(heard, networks, window)
@@ -96,7 +98,8 @@ def compare(utterance: Utterance, heard: np.ndarray, networks: Networks, window:
 
 
 def lag_ms(gap_mm: np.ndarray, target_mm: np.ndarray) -> float:
-    """Time by which the lips follow the teacher's, positive when late: the peak of the cross-correlation, between rows by a parabola."""
+    """Time by which the lips follow the teacher's, positive when late: the peak of the cross-correlation, between rows
+    by a parabola."""
     ours, theirs = gap_mm - gap_mm.mean(), target_mm - target_mm.mean()
     lags = np.arange(-LONGEST_LAG_ROWS, LONGEST_LAG_ROWS + 1)
     inner = slice(LONGEST_LAG_ROWS, -LONGEST_LAG_ROWS)
@@ -185,10 +188,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--clean-only", action="store_true", help="leave out noise and quiet speech")
     options = parser.parse_args(arguments)
 
-    networks, window, lips = load_networks(options.repository, options.threads), WindowConfig(), LipGap.load(options.head)
+    networks, window, lips = (
+        load_networks(options.repository, options.threads),
+        WindowConfig(),
+        LipGap.load(options.head),
+    )
     shards = sorted((options.speech / "validation").glob("*.npz"))
     if not shards:
-        parser.error(f"no validation shards in {options.speech}: run `python -m training.speech_corpus --out {options.speech}`")
+        parser.error(
+            f"no validation shards in {options.speech}: run `python -m training.speech_corpus --out {options.speech}`"
+        )
     conditions = {"": CONDITIONS[""]} if options.clean_only else CONDITIONS
     rows, spoken_s, started_s = {}, 0.0, time.monotonic()
     for shard in shards:

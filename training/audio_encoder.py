@@ -12,8 +12,10 @@ from avatar.visemes import VISEMES, visemes_of
 from training.speech_corpus import Phone
 
 PHONES = (
-    "", *"p b m f v β θ ð t d ɖ ʈ r ɾ k g ɡ x ɣ ʁ ŋ c ɟ ç tʃ dʒ ʃ ʒ tɕ dʑ ɕ ʂ s z ts n ɲ ɳ l ɫ ʎ ɹ h ʔ a ɑ æ ə ʌ ɐ ɜ e ɛ ɪ ɨ ɯ i j ɔ ɒ œ o ʊ "
-    "ø ɵ u w y ʉ ʋ ʍ ɚ ᵻ".split(),
+    "", "p", "b", "m", "f", "v", "β", "θ", "ð", "t", "d", "ɖ", "ʈ", "r", "ɾ", "k", "g", "ɡ", "x", "ɣ", "ʁ", "ŋ", "c",
+    "ɟ", "ç", "tʃ", "dʒ", "ʃ", "ʒ", "tɕ", "dʑ", "ɕ", "ʂ", "s", "z", "ts", "n", "ɲ", "ɳ", "l", "ɫ", "ʎ", "ɹ", "h", "ʔ",
+    "a", "ɑ", "æ", "ə", "ʌ", "ɐ", "ɜ", "e", "ɛ", "ɪ", "ɨ", "ɯ", "i", "j", "ɔ", "ɒ", "œ", "o", "ʊ", "ø", "ɵ", "u", "w",
+    "y", "ʉ", "ʋ", "ʍ", "ɚ", "ᵻ",
 )  # fmt: skip
 """Classes of the phone head; the empty string is silence. Diphthongs are two of them in sequence."""
 

@@ -79,7 +79,8 @@ class AudioEncoder(nn.Module):
             audio: float32 [batch, samples], 16 kHz mono in [-1, 1]; samples is a multiple of 320.
 
         Returns:
-            float32 [batch, samples / 320, 768]; row i sees 25 ms centred on its 20 ms, and the window through attention.
+            float32 [batch, samples / 320, 768]; row i sees 25 ms centred on its 20 ms, and the window through
+            attention.
         """
         centred = audio - audio.mean(dim=1, keepdim=True)
         variance = centred.square().mean(dim=1, keepdim=True)

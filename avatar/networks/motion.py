@@ -57,7 +57,9 @@ class TemporalAttention(nn.Module):
         """[batch, rows, width] to the same."""
         batch, count, width = rows.shape
         joint = self.query_key_value(self.attention_norm(rows))
-        query, key, value = joint.view(batch, count, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = (
+            joint.view(batch, count, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        )
         weights = torch.softmax(query @ key.transpose(-1, -2) * (width // self.heads) ** -0.5, dim=-1)
         rows = rows + self.merge((weights @ value).transpose(1, 2).reshape(batch, count, width))
         return rows + self.feed_forward(rows)
@@ -105,8 +107,8 @@ class MotionNetwork(nn.Module):
             features: float32 [batch, rows, 768] of the audio encoder.
 
         Returns:
-            blendshapes float32 [batch, rows, 52] in [0, 1], ARKit order; pose float32 [batch, rows, 6], axis-angle (rad)
-            and translation (m); viseme float32 [batch, rows, 20], probabilities in the order of `avatar.visemes`.
+            blendshapes float32 [batch, rows, 52] in [0, 1], ARKit order; pose float32 [batch, rows, 6], axis-angle
+            (rad) and translation (m); viseme float32 [batch, rows, 20], probabilities in the order of `avatar.visemes`.
         """
         blendshapes, pose, viseme = self.logits(features)
         coefficients, pose = self.activate(blendshapes, pose)

@@ -1,6 +1,7 @@
 """From engines' symbols to phones, and shards."""
 
 import ctypes.util
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,11 +31,13 @@ def test_shards_give_back_what_they_got(tmp_path):
 def test_conform_scales_time_with_pitch_and_fills_gaps():
     rate_hz = 22_050
     audio = np.sin(2 * np.pi * 200 * np.arange(rate_hz) / rate_hz) * 0.3
-    conformed, phones = conform(audio, rate_hz, [Phone("", 0.1, 0.2), Phone("ɑ", 0.2, 0.9), Phone("", 0.9, 1.0)], speed=1.25)
+    conformed, phones = conform(
+        audio, rate_hz, [Phone("", 0.1, 0.2), Phone("ɑ", 0.2, 0.9), Phone("", 0.9, 1.0)], speed=1.25
+    )
     assert len(conformed) == pytest.approx(16_000 / 1.25, abs=2)
     assert phones[0].start_s == 0.0
     assert phones[-1].end_s == len(conformed) / 16_000
-    assert all(a.end_s == b.start_s for a, b in zip(phones, phones[1:]))
+    assert all(a.end_s == b.start_s for a, b in pairwise(phones))
     assert phones[1].start_s == pytest.approx(0.16)
     sounding = conformed[int(0.2 * 16_000) : int(0.6 * 16_000)]
     assert np.sqrt(np.mean(sounding**2)) == pytest.approx(0.1, rel=0.02)

@@ -85,7 +85,9 @@ def test_exact_rest_is_within_reach(motion):
     assert logits.grad.min() > 0
 
 
-@pytest.mark.parametrize("change", [{"hidden_size": 384, "num_attention_heads": 6}, {"conv_stride": (5, 2, 2, 2, 2, 2, 1)}])
+@pytest.mark.parametrize(
+    "change", [{"hidden_size": 384, "num_attention_heads": 6}, {"conv_stride": (5, 2, 2, 2, 2, 2, 1)}]
+)
 def test_another_interface_is_refused(change):
     config = Wav2Vec2Config(**{**small_config().to_dict(), **change})
     with pytest.raises(ValueError, match="768 values every 320 samples"):

@@ -12,7 +12,31 @@ from training.motion.lip_gap import LipGap
 from training.speech_corpus.store import Phone, Utterance
 from training.teacher import teach
 
-LETTERS = ("m", "b", "p", "f", "v", "θ", "t", "k", "s", "ʃ", "n", "ɹ", "h", "ɑː", "æ", "ə", "iː", "ɪ", "ɔː", "oʊ", "uː", "w", "aɪ")
+LETTERS = (
+    "m",
+    "b",
+    "p",
+    "f",
+    "v",
+    "θ",
+    "t",
+    "k",
+    "s",
+    "ʃ",
+    "n",
+    "ɹ",
+    "h",
+    "ɑː",
+    "æ",
+    "ə",
+    "iː",
+    "ɪ",
+    "ɔː",
+    "oʊ",
+    "uː",
+    "w",
+    "aɪ",
+)
 
 
 @pytest.fixture(scope="module")

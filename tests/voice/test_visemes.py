@@ -6,9 +6,13 @@ from avatar.config import VISEME_COUNT
 from avatar.visemes import FROM_AZURE, FROM_OCULUS, OCULUS, TO_AZURE, TO_OCULUS, VISEME_INDEX, VISEMES, visemes_of
 
 SPOKEN = (
-    "n t ɪ ə s m d l k b p ɛ a ɹ z v f w ð ʌ aɪ eɪ j i ɒ r h ŋ ɐ iː uː ʃ ɡ æ e ɔː oʊ ɔ ɾ ʊ ɑː o eː dʒ əʊ θ tʃ əl oː aː u ɜː ɜ ᵻ ɚ aʊ ɨ ʒ ʉ iə y "
-    "β ɛə ɔɪ œ ɲ eə ɯ ʁ ʉː ɔ̃ ø ɟ ɛɪ ʋ əɪ ɣ t̪ x øː aɪə oə ɔə ɛ̃ ɑːɹ dʑ tɕ kʰ ts ç ɵ ɐ̃ʊ̃ ʎ ʊə ɕ ɫ ã bʰ ʈʰ ɳ ɖ ʍ c œy ʝ aɪɚ"
-).split()
+    "n", "t", "ɪ", "ə", "s", "m", "d", "l", "k", "b", "p", "ɛ", "a", "ɹ", "z", "v", "f", "w", "ð", "ʌ", "aɪ", "eɪ",
+    "j", "i", "ɒ", "r", "h", "ŋ", "ɐ", "iː", "uː", "ʃ", "ɡ", "æ", "e", "ɔː", "oʊ", "ɔ", "ɾ", "ʊ", "ɑː", "o", "eː",
+    "dʒ", "əʊ", "θ", "tʃ", "əl", "oː", "aː", "u", "ɜː", "ɜ", "ᵻ", "ɚ", "aʊ", "ɨ", "ʒ", "ʉ", "iə", "y", "β", "ɛə",
+    "ɔɪ", "œ", "ɲ", "eə", "ɯ", "ʁ", "ʉː", "ɔ̃", "ø", "ɟ", "ɛɪ", "ʋ", "əɪ", "ɣ", "t̪", "x", "øː", "aɪə", "oə", "ɔə",
+    "ɛ̃", "ɑːɹ", "dʑ", "tɕ", "kʰ", "ts", "ç", "ɵ", "ɐ̃ʊ̃", "ʎ", "ʊə", "ɕ", "ɫ", "ã", "bʰ", "ʈʰ", "ɳ", "ɖ", "ʍ", "c",
+    "œy", "ʝ", "aɪɚ",
+)  # fmt: skip
 """What espeak-ng sends in ten languages."""
 
 

@@ -22,7 +22,9 @@ def marked_track(rows: int = 2000) -> Track:
     blendshapes[:, 0] = value
     audio = np.repeat(np.round(value * 0.5 * 32767).astype(np.int16), FEATURE_HOP_SAMPLES)
     ones = np.ones(rows, np.uint8)
-    return Track(audio, blendshapes, np.zeros((rows, 6), np.float16), ones, ones, ones.astype(bool), np.arange(0, rows, 200))
+    return Track(
+        audio, blendshapes, np.zeros((rows, 6), np.float16), ones, ones, ones.astype(bool), np.arange(0, rows, 200)
+    )
 
 
 def test_sound_and_targets_stay_together():
@@ -61,7 +63,15 @@ def test_joined_tracks_keep_their_sentence_starts():
     joined = join([marked_track(400), marked_track(600)])
     assert joined.starts.tolist() == [0, 200, 400, 600, 800]
     with pytest.raises(ValueError, match="320 samples"):
-        Track(joined.audio[:-1], joined.blendshapes, joined.pose, joined.viseme, joined.phone, joined.bilabial, joined.starts)
+        Track(
+            joined.audio[:-1],
+            joined.blendshapes,
+            joined.pose,
+            joined.viseme,
+            joined.phone,
+            joined.bilabial,
+            joined.starts,
+        )
 
 
 def test_the_rows_that_the_motion_track_takes_weigh_most():

@@ -1,6 +1,8 @@
-"""Trains the audio encoder and the motion network: `python -m training.motion --speech .data/speech --out .data/motion`.
+"""Trains the audio encoder and the motion network: `python -m training.motion --speech .data/speech --out
+.data/motion`.
 
-Stop it at any time; the same command goes on from the last checkpoint. `--quick` proves the whole path in under a minute.
+Stop it at any time; the same command goes on from the last checkpoint. `--quick` proves the whole path in under a
+minute.
 """
 
 import argparse
@@ -38,15 +40,21 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m training.motion", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--speech", type=Path, default=Path(".data/speech"), help="folder of training.speech_corpus")
-    parser.add_argument("--out", type=Path, default=Path(".data/motion"), help="folder for targets, checkpoint and logs")
-    parser.add_argument("--head", type=Path, default=Path("avatars/default/head.npz"), help="head that measures the lips")
+    parser.add_argument(
+        "--out", type=Path, default=Path(".data/motion"), help="folder for targets, checkpoint and logs"
+    )
+    parser.add_argument(
+        "--head", type=Path, default=Path("avatars/default/head.npz"), help="head that measures the lips"
+    )
     parser.add_argument("--minutes", type=float, default=TrainConfig().minutes)
     parser.add_argument("--batch-size", type=int, default=TrainConfig().batch_size)
     parser.add_argument("--learning-rate", type=float, default=TrainConfig().learning_rate)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch on the CPU")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--audio-encoder", default=os.environ.get("AUDIO_ENCODER"), help="Hugging Face Wav2Vec2 to start from")
+    parser.add_argument(
+        "--audio-encoder", default=os.environ.get("AUDIO_ENCODER"), help="Hugging Face Wav2Vec2 to start from"
+    )
     parser.add_argument("--targets-only", action="store_true", help="make the targets and stop")
     parser.add_argument("--quick", action="store_true", help="a few sentences, a few steps")
     options = parser.parse_args(arguments)

@@ -13,7 +13,8 @@ INNER_LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
 
 @dataclass(frozen=True, eq=False)
 class LipGap:
-    """Opening in millimeters = weights · coefficients + rest; exact where expressions are linear, as in FLAME's formulation.
+    """Opening in millimeters = weights · coefficients + rest; exact where expressions are linear, as in FLAME's
+    formulation.
 
     Attributes:
         weights: float32 [3, 52] for the subject's right, the middle, and the left.

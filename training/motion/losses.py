@@ -12,7 +12,11 @@ from training.audio_encoder import phone_loss
 from training.motion.lip_gap import LipGap
 from training.motion.windows import Batch
 
-CHANNEL_WEIGHT = {"jawOpen": 4.0, "mouthClose": 4.0, "brow": 0.5, "eye": 0.2, "nose": 0.2, "cheek": 0.2}
+CHANNEL_WEIGHT = {
+    "jawOpen": 4.0, "mouthClose": 4.0, "mouthFunnel": 3.0, "mouthPucker": 3.0, "mouthRoll": 2.0, "brow": 0.5,
+    "eye": 0.2,
+    "nose": 0.2, "cheek": 0.2,
+}  # fmt: skip
 """By the beginning of the name; 1 for all others."""
 
 SERVED_ROWS_WEIGHT, UNSERVED_ROWS_WEIGHT = 2.5, 0.4
@@ -20,12 +24,15 @@ SERVED_ROWS_WEIGHT, UNSERVED_ROWS_WEIGHT = 2.5, 0.4
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """What each loss counts in the sum."""
+    """What each loss counts in the sum.
 
-    coefficients: float = 10.0
+    `closure` against `lip_gap` sets from which likelihood of an m, b, p on the lips close: here from about one in four.
+    """
+
+    coefficients: float = 25.0
     velocity: float = 10.0
     lip_gap: float = 1.0
-    closure: float = 1.0
+    closure: float = 0.3
     pose: float = 0.5
     viseme: float = 0.3
     phone: float = 0.5
@@ -34,8 +41,8 @@ class LossWeights:
 def row_weights(window: WindowConfig) -> torch.Tensor:
     """[rows] of mean 1: most for rows that the motion track takes from a window, little for those it never takes.
 
-    It takes the rows whose look-ahead is between `lookahead_ms - hop_ms` and `lookahead_ms`, and fades in from the ones after them.
-    The others are trained too, since a shorter look-ahead or hop may take them.
+    It takes the rows whose look-ahead is between `lookahead_ms - hop_ms` and `lookahead_ms`, and fades in from the ones
+    after them. The others are trained too, since a shorter look-ahead or hop may take them.
     """
     rows = window.window_rows
     lead = window.lookahead_ms // 20 - 1

@@ -38,7 +38,9 @@ class Track:
 
     def __post_init__(self):
         if len(self.audio) != len(self) * FEATURE_HOP_SAMPLES:
-            raise ValueError(f"a track of {len(self)} rows must have {FEATURE_HOP_SAMPLES} samples each, got {len(self.audio)}")
+            raise ValueError(
+                f"a track of {len(self)} rows must have {FEATURE_HOP_SAMPLES} samples each, got {len(self.audio)}"
+            )
 
     def __len__(self) -> int:
         return len(self.viseme)

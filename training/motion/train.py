@@ -54,7 +54,8 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
 
 
 def moving_average(decay: float) -> Callable:
-    """Exponential average of weights that forgets its beginning: after n steps it decays by (1 + n) / (10 + n), at most `decay`."""
+    """Exponential average of weights that forgets its beginning: after n steps it decays by (1 + n) / (10 + n), at
+    most `decay`."""
 
     def update(averaged: torch.Tensor, current: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
         return torch.lerp(current, averaged, min(decay, (1.0 + float(count)) / (10.0 + float(count))))
@@ -65,8 +66,8 @@ def moving_average(decay: float) -> Callable:
 class Trainer:
     """Networks, optimizer and their checkpoint.
 
-    The checkpoint `<folder>/motion.pt` holds what training resumes from, and under `audio_encoder` and `motion` the averaged weights that
-    `export` reads.
+    The checkpoint `<folder>/motion.pt` holds what training resumes from, and under `audio_encoder` and `motion` the
+    averaged weights that `export` reads.
     """
 
     def __init__(self, config: TrainConfig, loss: MotionLoss, folder: Path, encoder: AudioEncoder | None = None):
@@ -82,7 +83,9 @@ class Trainer:
             }
         ).to(self.device)
         self.loss = loss.to(self.device)
-        self.optimizer = torch.optim.AdamW(self.networks.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.networks.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
         self.averaged = torch.optim.swa_utils.AveragedModel(self.networks, avg_fn=moving_average(config.average))
         self.step, self.elapsed_s = 0, 0.0
         if self.checkpoint.exists():

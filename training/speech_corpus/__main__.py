@@ -16,8 +16,10 @@ ENGLISH_SHARE = 0.6
 
 ENGLISH_VOICES = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-us-nyc")
 VARIANTS = (
-    "", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m6", "+m7", "+Alicia", "+Andy", "+Annie", "+linda",
-    "+Lee", "+Michael", "+john", "+max", "+steph", "+victor", "+belinda", "+anika", "+pablo", "+klatt", "+klatt2", "+klatt4",
+    "", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m6", "+m7", "+Alicia", "+Andy", "+Annie",
+    "+linda",
+    "+Lee", "+Michael", "+john", "+max", "+steph", "+victor", "+belinda", "+anika", "+pablo", "+klatt", "+klatt2",
+    "+klatt4",
 )  # fmt: skip
 HELD_OUT_VARIANTS = ("+steph2", "+m5", "+adam")
 """Formant sets of espeak-ng that training never hears."""

@@ -97,7 +97,9 @@ class Augmenter:
         response = None
         if rng.random() < config.reverberation:
             decay_s = rng.uniform(0.1, 0.6)
-            room = rng.standard_normal(HISTORY_SAMPLES) * 10 ** (-3 * np.arange(HISTORY_SAMPLES) / SAMPLE_RATE_HZ / decay_s)
+            room = rng.standard_normal(HISTORY_SAMPLES) * 10 ** (
+                -3 * np.arange(HISTORY_SAMPLES) / SAMPLE_RATE_HZ / decay_s
+            )
             room *= rng.uniform(0.1, 0.7) / np.sqrt(np.sum(room**2))
             room[0] = 1.0
             response = np.fft.rfft(room, count)

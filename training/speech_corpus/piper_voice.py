@@ -1,6 +1,7 @@
 """Piper (VITS) voices with the phone durations that the network itself chose.
 
-Needs `piper-tts[alignment]` and a voice package (GPL-3 code: it makes training data and is never imported by what ships).
+Needs `piper-tts[alignment]` and a voice package (GPL-3 code: it makes training data and is never imported by what
+ships).
 """
 
 import unicodedata
@@ -11,7 +12,8 @@ import numpy as np
 from training.speech_corpus.store import Phone, Utterance, conform
 
 PAUSE_LEVEL = 0.02
-"""Median amplitude, relative to the utterance's root mean square, under which a word gap or punctuation mark is a pause."""
+"""Median amplitude, relative to the utterance's root mean square, under which a word gap or punctuation mark is a
+pause."""
 
 
 BLANK = "_"
@@ -57,8 +59,9 @@ def _is_letter(symbol: str) -> bool:
 def phones_from_symbols(symbols: list[tuple[str, float]], audio: np.ndarray, rate_hz: int) -> list[Phone]:
     """Merges espeak-style symbols with durations into phones.
 
-    Length marks and diacritics join the symbol before them. A stress mark precedes its vowel and its time belongs to it.
-    Word gaps and punctuation are silence where the audio is silent; otherwise their time is shared by the neighbours.
+    Length marks and diacritics join the symbol before them. A stress mark precedes its vowel and its time belongs to
+    it. Word gaps and punctuation are silence where the audio is silent; otherwise their time is shared by the
+    neighbours.
 
     Args:
         symbols: symbol and duration in seconds, in order.
@@ -89,7 +92,9 @@ def phones_from_symbols(symbols: list[tuple[str, float]], audio: np.ndarray, rat
     return [Phone(*phone) for phone in phones]
 
 
-def speak_native(text: str, length_scale: float = 1.0, noise_scale: float = 0.667) -> tuple[np.ndarray, int, list[tuple[str, float]]]:
+def speak_native(
+    text: str, length_scale: float = 1.0, noise_scale: float = 0.667
+) -> tuple[np.ndarray, int, list[tuple[str, float]]]:
     """Speaks at the voice's own rate.
 
     Returns:

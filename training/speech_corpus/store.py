@@ -85,7 +85,9 @@ def read_shard(path: Path) -> list[Utterance]:
     return utterances
 
 
-def conform(audio: np.ndarray, rate_hz: float, phones: list[Phone], speed: float = 1.0) -> tuple[np.ndarray, tuple[Phone, ...]]:
+def conform(
+    audio: np.ndarray, rate_hz: float, phones: list[Phone], speed: float = 1.0
+) -> tuple[np.ndarray, tuple[Phone, ...]]:
     """Brings engine output to 16 kHz, -20 dBFS and gap-free phones.
 
     Args:

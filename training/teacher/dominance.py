@@ -1,8 +1,8 @@
 """Co-articulation by dominance functions, and lip contacts that nothing may override.
 
-Cohen and Massaro, "Modeling coarticulation in synthetic visual speech", in Models and Techniques in Computer Animation, 1993:
-every segment pulls on every articulator with D(t) = α·exp(−θ·|τ|), and the articulator follows Σ D·T / Σ D, eq. 1 to 3. Here τ is the
-time outside the segment's core, so that long sounds hold their aim.
+Cohen and Massaro, "Modeling coarticulation in synthetic visual speech", in Models and Techniques in Computer
+Animation, 1993: every segment pulls on every articulator with D(t) = α·exp(−θ·|τ|), and the articulator follows Σ D·T
+/ Σ D, eq. 1 to 3. Here τ is the time outside the segment's core, so that long sounds hold their aim.
 """
 
 from dataclasses import dataclass
@@ -61,12 +61,12 @@ def blend(segments: Segments, times_s: np.ndarray) -> np.ndarray:
     core_start_s, core_end_s = cores(segments)
     before_s = np.maximum(core_start_s - times_s[:, None], 0.0)[:, :, None]
     after_s = np.maximum(times_s[:, None] - core_end_s, 0.0)[:, :, None]
-    dominance = STRENGTHS[segments.viseme] * np.exp(-before_s / ATTACK_S - after_s / DECAY_S)
+    dominance = STRENGTHS[segments.viseme] * np.exp(-(before_s / ATTACK_S + after_s / DECAY_S))
     aims = AIMS[segments.viseme] * segments.gain[:, None]
     total = dominance.sum(axis=1)
     blended = np.empty((len(times_s), AIMS.shape[1]))
     for group in range(STRENGTHS.shape[1]):
-        channels = np.flatnonzero(GROUP_OF_CHANNEL == group)
+        channels = np.flatnonzero(group == GROUP_OF_CHANNEL)
         weights = dominance[:, :, group] / np.maximum(total[:, group : group + 1], 1e-30)
         blended[:, channels] = weights @ aims[:, channels]
     return blended

@@ -1,7 +1,8 @@
 """Head and brows that go with the voice.
 
-Graf, Cosatto, Ström, Huang, "Visual prosody: facial movements accompanying speech", FG 2002: nods of a few degrees and raised brows
-accompany pitch accents, and slow turns follow the phrase. Blinks, gaze and sway are not part of it: they do not follow from the sound.
+Graf, Cosatto, Ström, Huang, "Visual prosody: facial movements accompanying speech", FG 2002: nods of a few degrees and
+raised brows accompany pitch accents, and slow turns follow the phrase. Blinks, gaze and sway are not part of it: they
+do not follow from the sound.
 """
 
 import numpy as np

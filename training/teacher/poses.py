@@ -1,8 +1,9 @@
 """What the mouth aims at in each viseme, and how strongly.
 
-Openings are set on the default head, whose inner lips part by 34 mm at `jawOpen` 1: 13 mm for the open vowel, 4 to 5 mm for
-close vowels, none for m, b, p. Strengths follow the articulators a sound needs: sibilants need the jaw, w and u the lips' rounding,
-h nothing at all (Edwards, Landreth, Fiume, Singh, "JALI", ACM TOG 35(4), 2016, sections 4.1 and 4.2).
+Openings are set on the default head, whose inner lips part by 35 mm at `jawOpen` 1: 13 mm for the open vowel, 4 to 5
+mm for close vowels, none for m, b, p. Strengths follow the articulators a sound needs: sibilants need the jaw, w and u
+the lips' rounding, h nothing at all (Edwards, Landreth, Fiume, Singh, "JALI", ACM TOG 35(4), 2016, sections 4.1 and
+4.2).
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from avatar.blendshapes import INDEX
 from avatar.visemes import VISEMES
 
 CHANNELS = (
-    "jawOpen", "mouthFunnel", "mouthPucker", "mouthSmile", "mouthStretch", "mouthLowerDown", "mouthUpperUp", "tongueOut",
+    "jawOpen", "mouthFunnel", "mouthPucker", "mouthSmile", "mouthStretch", "mouthLowerDown", "mouthUpperUp",
+    "tongueOut",
 )  # fmt: skip
 """What dominance functions blend; left and right go together."""
 

@@ -37,8 +37,8 @@ def _framed(audio: np.ndarray, rows: int, window: int) -> np.ndarray:
 def pitch(audio: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Fundamental frequency by normalized autocorrelation.
 
-    Boersma, "Accurate short-term analysis of the fundamental frequency", 1993: the autocorrelation of the windowed sound divided
-    by that of the window.
+    Boersma, "Accurate short-term analysis of the fundamental frequency", 1993: the autocorrelation of the windowed
+    sound divided by that of the window.
 
     Returns:
         Frequency in Hz [R], and the correlation at its period [R].
@@ -81,8 +81,8 @@ def analyze(audio: np.ndarray, rows: int) -> Prosody:
 def accents(prosody: Prosody, vowel: np.ndarray) -> np.ndarray:
     """Pulses of height 0 to 1 at the most prominent vowels, one row each.
 
-    A vowel stands out by its loudness, its pitch and its length, in the sum of their deviations (Terken, "Fundamental frequency
-    and perceived prominence", JASA 89(4), 1991); at most one in 400 ms counts.
+    A vowel stands out by its loudness, its pitch and its length, in the sum of their deviations (Terken, "Fundamental
+    frequency and perceived prominence", JASA 89(4), 1991); at most one in 400 ms counts.
 
     Args:
         prosody: of the utterance, R rows.

@@ -24,13 +24,15 @@ SMOOTHING_S = 0.012
 
 USUAL_PHONES_PER_S = 12.0
 CLOSURE_HOLD_S, CLOSURE_RAMP_S = 0.060, 0.060
-"""Three rows closed, so that a frame of a 30 FPS film lies within; lips close and part in about 60 ms (Löfqvist, Gracco, 1997)."""
+"""Three rows closed, so that a frame of a 30 FPS film lies within; lips close and part in about 60 ms (Löfqvist,
+Gracco, 1997)."""
 
 PRESS, ROLL = 0.15, 0.10
 """`mouthPress` and `mouthRoll` of closed lips."""
 
 TUCK, TUCK_LIFT, TUCK_RAISE = 0.70, 0.50, 0.03
-"""`mouthRollLower`, `mouthUpperUp` and extra `mouthClose` of f and v: the lower lip meets the edge of the upper teeth, which shows."""
+"""`mouthRollLower`, `mouthUpperUp` and extra `mouthClose` of f and v: the lower lip meets the edge of the upper teeth,
+which shows."""
 
 VOWEL_INDICES = np.array([VISEME_INDEX[name] for name in VISEMES if name in VOWELS])
 
@@ -146,7 +148,9 @@ def teach(utterance: Utterance) -> Targets:
     blendshapes = smooth[middle]
 
     times_s = (np.arange(rows) + 0.5) / FEATURE_RATE_HZ
-    viseme = segments.viseme[np.clip(np.searchsorted(segments.end_s, times_s, side="right"), 0, len(segments.viseme) - 1)]
+    viseme = segments.viseme[
+        np.clip(np.searchsorted(segments.end_s, times_s, side="right"), 0, len(segments.viseme) - 1)
+    ]
     speech = np.clip(gaussian_filter1d((viseme != 0).astype(float), 6.0) * 1.15, 0.0, 1.0)
     pulses = accents(prosody, np.isin(viseme, VOWEL_INDICES))
     raised = brows(pulses) * speech
