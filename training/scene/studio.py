@@ -110,6 +110,8 @@ def configure_cycles(samples: int, threads: int) -> None:
     cycles.sample_clamp_indirect, cycles.sample_clamp_direct = 3.0, 0.0
     cycles.caustics_reflective = cycles.caustics_refractive = False
     cycles.seed, cycles.use_animated_seed = 0, False
+    # Two-level: the hair keeps its tree while it only moves as a whole.
+    cycles.debug_bvh_type = "DYNAMIC_BVH"
     scene.render.film_transparent = True
     scene.render.use_persistent_data = True
     scene.render.threads_mode, scene.render.threads = "FIXED", threads
