@@ -75,6 +75,17 @@ def test_reports_name_every_term(pairs):
     assert set(reports[0].terms) == {"pixel", "detail", "structure", "residual_rest"}
 
 
+def test_pairs_that_arrive_during_a_run_are_taken_in(pairs, tmp_path):
+    seen = []
+
+    def refresh(current):
+        seen.append(len(current))
+        return current.joined(pairs)
+
+    Trainer(config(steps=3, checkpoint_s=0.0), SMALL).run(pairs, tmp_path / "run.pt", refresh=refresh)
+    assert seen == [6, 12, 18]
+
+
 def test_shift_moves_right_and_down_and_repeats_the_border():
     array = np.arange(12).reshape(3, 4)
     moved = shift(array, dx=1, dy=-1)

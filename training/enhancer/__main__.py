@@ -8,7 +8,7 @@ import torch
 
 from avatar.networks.enhancer import EnhancerConfig
 from training.enhancer.config import TrainingConfig
-from training.enhancer.pairs import TRAIN, load_pairs, read_manifest
+from training.enhancer.pairs import TRAIN, Entry, Pairs, load_pairs, read_manifest
 from training.enhancer.synthetic import synthetic_pairs
 from training.enhancer.trainer import Report, Trainer
 
@@ -29,8 +29,7 @@ def main() -> None:
         network = EnhancerConfig(channels=(16, 32, 64), blocks=(1, 1, 1))
         pairs = synthetic_pairs(4, size_px=128)
     else:
-        entries = [entry for entry in read_manifest(options.pairs) if entry.split == TRAIN]
-        pairs = load_pairs(entries, options.avatar)
+        pairs = load_pairs(_training_entries(options.pairs), options.avatar)
     trainer = Trainer(config, network)
     checkpoint = options.output / "enhancer.pt"
     if options.start_from is not None:
@@ -39,8 +38,20 @@ def main() -> None:
         trainer.resume(checkpoint)
     parameters = sum(p.numel() for p in trainer.network.parameters())
     _log(f"{len(pairs)} pairs, {parameters / 1e6:.2f} M parameters, from step {trainer.step}")
-    trainer.run(pairs, checkpoint, report=_log)
+
+    def refresh(pairs: Pairs) -> Pairs:
+        new = [entry for entry in _training_entries(options.pairs) if entry.picture.stem not in pairs.names]
+        if not options.follow or not new:
+            return pairs
+        _log(f"{len(new)} new pairs")
+        return pairs.joined(load_pairs(new, options.avatar))
+
+    trainer.run(pairs, checkpoint, report=_log, refresh=refresh)
     _log(f"wrote {checkpoint}")
+
+
+def _training_entries(folder: Path) -> list[Entry]:
+    return [entry for entry in read_manifest(folder) if entry.split == TRAIN]
 
 
 def _log(line: str | Report) -> None:
@@ -61,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--start-from", type=Path, help="checkpoint whose averaged weights the run begins with")
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint in --output")
+    parser.add_argument("--follow", action="store_true", help="take in pairs that are rendered while training runs")
     parser.add_argument("--quick", action="store_true", help="a small network on drawn pairs, to try the code")
     return parser
 

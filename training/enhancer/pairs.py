@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,12 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.names)
 
+    def joined(self, other: "Pairs") -> "Pairs":
+        """These pairs, then the others."""
+        arrays = (field.name for field in fields(self) if field.name != "names")
+        joined = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in arrays}
+        return Pairs(self.names + other.names, **joined)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -82,25 +88,24 @@ def read_manifest(folder: Path) -> list[Entry]:
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         if not line.strip():
             continue
-        fields = json.loads(line)
-        entry = _entry(folder, fields, f"{path}:{number}")
+        entry = _entry(folder, json.loads(line), f"{path}:{number}")
         if entry.picture.exists():
             entries[entry.picture] = entry
     return list(entries.values())
 
 
-def _entry(folder: Path, fields: dict, where: str) -> Entry:
-    missing = {"file", "blendshapes", "pose", "split"} - fields.keys()
+def _entry(folder: Path, line: dict, where: str) -> Entry:
+    missing = {"file", "blendshapes", "pose", "split"} - line.keys()
     if missing:
         raise ValueError(f"{where} must have file, blendshapes, pose and split, lacks {sorted(missing)}")
-    blendshapes = np.asarray(fields["blendshapes"], np.float32)
-    pose = np.asarray(fields["pose"], np.float32)
+    blendshapes = np.asarray(line["blendshapes"], np.float32)
+    pose = np.asarray(line["pose"], np.float32)
     if blendshapes.shape != (BLENDSHAPE_COUNT,) or pose.shape != (6,):
         raise ValueError(
             f"{where} must have {BLENDSHAPE_COUNT} blendshapes and 6 pose values, "
             f"got {blendshapes.shape} and {pose.shape}"
         )
-    return Entry(folder / fields["file"], blendshapes, pose, fields["split"])
+    return Entry(folder / line["file"], blendshapes, pose, line["split"])
 
 
 def load_pairs(entries: Iterable[Entry], avatar: Path) -> Pairs:

@@ -52,6 +52,7 @@ class Trainer:
             [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
             lr=config.learning_rate,
             betas=(0.9, 0.99),
+            fused=True,
         )
         self.step = 0
         self.elapsed_s = 0.0
@@ -61,9 +62,20 @@ class Trainer:
         return progress(self.step, self.elapsed_s, self.config)
 
     def run(
-        self, pairs: Pairs, checkpoint: Path | None = None, report: Callable[[Report], None] = lambda report: None
+        self,
+        pairs: Pairs,
+        checkpoint: Path | None = None,
+        report: Callable[[Report], None] = lambda report: None,
+        refresh: Callable[[Pairs], Pairs] = lambda pairs: pairs,
     ) -> None:
-        """Trains to the end of the schedule; saves to `checkpoint` every so often and at the end."""
+        """Trains to the end of the schedule.
+
+        Args:
+            pairs: to begin with.
+            checkpoint: written every so often and at the end.
+            report: called every so many steps.
+            refresh: called after each checkpoint with the pairs at hand; training goes on with what it returns.
+        """
         started_s, before_s, saved_s = monotonic(), self.elapsed_s, monotonic()
         history: list[Losses] = []
         reported_s = monotonic()
@@ -78,7 +90,7 @@ class Trainer:
                 history, reported_s = [], now_s
             if checkpoint is not None and (now_s - saved_s > self.config.checkpoint_s or self.done >= 1.0):
                 self.save(checkpoint)
-                saved_s = monotonic()
+                pairs, saved_s = refresh(pairs), monotonic()
 
     def _step(self, pairs: Pairs) -> Losses:
         config = self.config
