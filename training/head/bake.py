@@ -40,7 +40,7 @@ CLEAR = 6
 
 GRAZING_COSINE = 0.12
 LARGEST_SPREAD = 4.0
-SQUARENESS = 3.0
+SQUARENESS = 1.5
 """Exponent of the cosine between surface and sight."""
 
 
@@ -111,8 +111,11 @@ def sample_view(head: Head, texels: Texels, view: View, picture: NDArray, cover:
     inside = (x > 1) & (y > 1) & (x < width - 2) & (y < height - 2)
     nearest = _looked_up(depth, x, y, cv2.INTER_NEAREST)
     slack = DEPTH_TOLERANCE_M / np.clip(cosine, 0.15, 1)
-    visible = inside & (np.abs(nearest - at[:, 3]) < slack) & (cosine > GRAZING_COSINE)
+    strands = Part.HAIR in view.parts
+    visible = inside & (np.abs(nearest - at[:, 3]) < slack) & (cosine > GRAZING_COSINE / (4 if strands else 1))
     clearance = np.minimum(_clearance(depth, seen_part), height) * (1000 / height)
+    if strands:
+        clearance = np.minimum(clearance + 1, 1 + CLEARANCE_PX)
     fade_px = LID_CLEARANCE_PX if Part.EYES in view.parts else CLEARANCE_PX
     soft = np.clip((_looked_up(clearance, x, y, cv2.INTER_LINEAR) - 1) / fade_px, 0, 1) ** 2
     if Part.LASHES in view.parts:

@@ -15,8 +15,19 @@ from training.head.bake import LEAST_SHARE, Texels, averaged, filled, sample_vie
 from training.head.hair import hairline_field
 from training.head.views import View, portrait_views, render_views
 
-SOLID_FROM_M, SOLID_BY_M = 0.010, 0.020
-"""Hair turns opaque over these heights above the hairline, however thin its strands lie in a picture."""
+SOLID_FROM_M, SOLID_BY_M = 0.002, 0.013
+"""Hair turns opaque over these heights of the scalp above the hairline: there is no skin behind it further up."""
+
+
+STRAND_BLUR_PX = {Part.LASHES: (14.0, 3.0), Part.HAIR: (4.0, 4.0)}
+"""Across and along: opacity is the average coverage, finer than which a frame shows none of the strands."""
+
+
+def blurred(values: NDArray, inside: NDArray[np.bool_], across_px: float, along_px: float) -> NDArray[np.float32]:
+    """Gaussian average of `values` [H, W] over the texels that count."""
+    weight = inside.astype(np.float32)
+    total = cv2.GaussianBlur(values * weight, (0, 0), across_px, sigmaY=along_px)
+    return total / np.maximum(cv2.GaussianBlur(weight, (0, 0), across_px, sigmaY=along_px), 1e-6)
 
 
 def avatar_views(folder: Path, head: Head) -> list[View]:
@@ -33,8 +44,19 @@ def read(pictures: Path, name: str) -> NDArray[np.uint8]:
     return cv2.cvtColor(cv2.imread(str(pictures / f"{name}.png"), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
 
 
-def bake(head: Head, views: list[View], pictures: Path, size_px: int) -> NDArray[np.uint8]:
-    """The atlas [size_px, size_px, 4], straight RGBA."""
+def scalp_heights(head: Head, scalp_file: Path) -> NDArray[np.float64]:
+    """Height [V] above the hairline of the scalp under each vertex of the hair's shell; of other vertices 0, the bun's 1."""
+    hair = np.unique(head.faces[head.part == Part.HAIR])
+    with np.load(scalp_file) as scalp:
+        roots = scalp["vertices"]
+    result = np.zeros(len(head.template))
+    result[hair] = 1.0
+    result[hair[: len(roots)]] = hairline_field(roots)
+    return result
+
+
+def bake(head: Head, views: list[View], pictures: Path, size_px: int, height: NDArray) -> NDArray[np.uint8]:
+    """The atlas [size_px, size_px, 4], straight RGBA; `height` as `scalp_heights` gives it."""
     texels = Texels.of(head, size_px)
     part = head.part[texels.face]
     image = np.zeros((size_px, size_px, 4), np.float32)
@@ -50,8 +72,8 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int) -> NDArray
         if kind == Part.LASHES:
             color[:, :3] = np.average(color[:, :3], axis=0, weights=color[:, 3] * weight)
         if kind == Part.HAIR:
-            rest = np.einsum("nk,nkd->nd", own.weight, head.template[head.faces[own.face]])
-            inside = np.clip((hairline_field(rest) - SOLID_FROM_M) / (SOLID_BY_M - SOLID_FROM_M), 0, 1)
+            rooted = (own.weight * height[head.faces[own.face]]).sum(1)
+            inside = np.clip((rooted - SOLID_FROM_M) / (SOLID_BY_M - SOLID_FROM_M), 0, 1)
             color[:, 3] = np.maximum(color[:, 3], 255 * inside)
         seen = np.zeros((size_px, size_px), bool)
         seen[own.row, own.column] = known
@@ -61,6 +83,8 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int) -> NDArray
             layer[..., 3] = 255
         covered = np.zeros_like(seen)
         covered[own.row, own.column] = True
+        if Part(kind) in STRAND_BLUR_PX:
+            layer[..., 3] = blurred(layer[..., 3], covered, *(blur * size_px / SIZE_PX for blur in STRAND_BLUR_PX[Part(kind)]))
         image = np.where(cv2.dilate(covered.astype(np.uint8), np.ones((9, 9), np.uint8))[..., None] > 0, filled(layer, seen), image)
         print(f"{Part(kind).name}: {len(own.row)} texels, {known.mean():.1%} seen", flush=True)
     return np.clip(image + 0.5, 0, 255).astype(np.uint8)
@@ -69,6 +93,7 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int) -> NDArray
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--avatar", type=Path, default=Path("avatars/default"), help="avatar folder")
+    parser.add_argument("--scalp", type=Path, default=Path(".data/head/scalp.npz"), help="written by training.head")
     parser.add_argument("--pictures", type=Path, default=Path(".data/head/views"), help="rendered views are kept here")
     parser.add_argument("--scale", type=float, default=1.0, help="size of the pictures against the full one, for drafts")
     parser.add_argument("--samples", type=int, default=12, help="paths per pixel")
@@ -78,7 +103,7 @@ def main() -> None:
     head = Head.load(arguments.avatar / "head.npz")
     views = avatar_views(arguments.avatar, head)
     render_views(views, arguments.pictures, arguments.scale, arguments.samples, arguments.threads)
-    texture = bake(head, views, arguments.pictures, arguments.size)
+    texture = bake(head, views, arguments.pictures, arguments.size, scalp_heights(head, arguments.scalp))
     target = arguments.avatar / "texture.png"
     cv2.imwrite(str(target), cv2.cvtColor(texture, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

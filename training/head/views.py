@@ -72,22 +72,22 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
     head_fov_deg = 13.0
     front = Camera(head_fov_deg, portrait.position, (HEAD[0], HEAD[1], portrait.target[2]))
     eye_camera = Camera(2.9, portrait.position, tuple(eyes))
-    yield View("front", SOLID, front, weight=0.5)
-    yield View("front_shaded", (Part.SKIN,), front, weight=6.0, hidden=("lashes",), covered_by="hair+0+0")
+    yield View("front", SOLID, front, weight=3.0)
+    yield View("front_shaded", (Part.SKIN,), front, weight=15.0, hidden=("lashes",), covered_by="hair+0+0")
     for yaw_deg in (-28, 28, -62, 62):
         yield View(f"yaw{yaw_deg:+d}", SOLID, orbit(yaw_deg, 0, head_fov_deg), weight=1.0 if abs(yaw_deg) < 45 else 0.4)
     yield View("below", SOLID, orbit(0, -32, head_fov_deg), weight=0.5)
     yield View("clothes", (Part.CLOTHES,), portrait, (1280, 1280), hidden=("lashes",))
     eye_size = (896, 448)
-    yield View("blink", (Part.SKIN,), Camera(2.9, portrait.position, tuple(eyes)), eye_size, {"eyeBlink": 1.0}, 0.3)
-    yield View("eyes", (Part.EYES,), eye_camera, eye_size, {}, 4.0)
+    yield View("blink", (Part.SKIN,), Camera(2.9, portrait.position, tuple(eyes)), eye_size, {"eyeBlink": 1.0}, 1.5)
+    yield View("eyes", (Part.EYES,), eye_camera, eye_size, {}, 1.0)
     for name, expression in {
         "up": {"eyeLookUp": 0.8, "eyeWide": 0.6},
         "down": {"eyeLookDown": 0.8, "eyeWide": 0.6},
         "left": {"eyeLookOutLeft": 0.9, "eyeLookInRight": 0.9, "eyeWide": 0.6},
         "right": {"eyeLookInLeft": 0.9, "eyeLookOutRight": 0.9, "eyeWide": 0.6},
     }.items():
-        yield View(f"eyes_{name}", (Part.EYES,), eye_camera, eye_size, expression, 0.5)
+        yield View(f"eyes_{name}", (Part.EYES,), eye_camera, eye_size, expression, 0.7)
     inside = (Part.TEETH, Part.TONGUE, Part.MOUTH, Part.SKIN)
     low = (lips[0], lips[1] - 0.008, lips[2])
     mouth_size = (768, 576)
@@ -100,7 +100,7 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
     yield View("tongue", (Part.TONGUE,), orbit(0, 25, 3.6, low), mouth_size, {"jawOpen": 0.9, "mouthLowerDown": 0.5}, 1e-4)
     for yaw_deg, pitch_deg in ((0, 0), (-38, 5), (38, 5), (-80, 5), (80, 5), (0, 50)):
         camera = front if yaw_deg == pitch_deg == 0 else orbit(yaw_deg, pitch_deg, head_fov_deg)
-        yield View(f"hair{yaw_deg:+d}{pitch_deg:+d}", (Part.HAIR,), camera, weight=4.0 if camera is front else 1.0,
+        yield View(f"hair{yaw_deg:+d}{pitch_deg:+d}", (Part.HAIR,), camera, weight=8.0 if camera is front else 0.02,
                    hidden=("lashes",), holdout=BODY)  # fmt: skip
     for name, expression in {"lashes": {}, "lashes_closed": {"eyeBlink": 1.0}}.items():
         yield View(name, (Part.LASHES,), eye_camera, eye_size, expression, 1.0 if not expression else 0.05,
