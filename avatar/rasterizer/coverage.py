@@ -105,9 +105,30 @@ def _first_center(position):
     return (position + (SUBPIXELS // 2 - 1)) >> 8
 
 
+@inlined
+def _touches(open_tiles, top, bottom, left, right):
+    """Whether any of the tiles under a rectangle of pixels is open."""
+    for tile_row in range(top // BAND_ROWS, bottom // BAND_ROWS + 1):
+        for tile_column in range(left // BAND_ROWS, right // BAND_ROWS + 1):
+            if open_tiles[tile_row, tile_column]:
+                return True
+    return False
+
+
 @kernel
 def rasterize_rows(
-    screen, depth_and_inverse_w, tri, facing, first_face, last_face, both_sides, worker, workers, buffer, front=None
+    screen,
+    depth_and_inverse_w,
+    tri,
+    facing,
+    first_face,
+    last_face,
+    both_sides,
+    worker,
+    workers,
+    buffer,
+    front=None,
+    open_tiles=None,
 ):
     """Draw triangles first_face..last_face-1 into the rows that belong to `worker`.
 
@@ -117,7 +138,8 @@ def rasterize_rows(
         both_sides: draw triangles of negative area too.
         worker, workers: this worker's number and how many there are; rows are dealt in bands of `BAND_ROWS`.
         buffer: [H, W] int64, depth buffer, updated.
-        front: [H, W] int64, depth buffer of a layer: where given, only what lies behind that layer is drawn.
+        front, open_tiles: of a layer, as `begin_second_layer_rows` takes and writes them: where given, only what lies
+            behind that layer is drawn.
     """
     height, width = buffer.shape
     cells = buffer.reshape(-1)
@@ -141,6 +163,8 @@ def rasterize_rows(
         if workers > 1 and first_band == last_band and first_band % workers != worker:
             continue
 
+        if open_tiles is not None and not _touches(open_tiles, top, bottom, left, right):
+            continue
         columns = right + 1 - left
         # Edge functions opposite a, b, c at the first pixel center, and their steps.
         x0, y0 = left * SUBPIXELS + SUBPIXELS // 2, top * SUBPIXELS + SUBPIXELS // 2
@@ -194,28 +218,38 @@ def clear_rows(worker, workers, buffer):
 
 
 @kernel
-def begin_layer_rows(buffer, worker, workers, layer):
+def begin_layer_rows(buffer, first_row, last_row, worker, workers, layer):
     """Begin a layer in front of what `buffer` shows: the worker's rows of `layer` get its depths, with no triangle."""
-    for row in range(buffer.shape[0]):
+    for row in range(first_row, last_row):
         if (row // BAND_ROWS) % workers == worker:
             for column in range(buffer.shape[1]):
                 layer[row, column] = buffer[row, column] | np.int64(0xFFFFFFFF)
 
 
 @kernel
-def begin_second_layer_rows(buffer, layer, alpha, worker, workers, second):
+def begin_second_layer_rows(buffer, layer, alpha, first_row, last_row, worker, workers, second, open_tiles):
     """Begin a layer behind `layer` and in front of `buffer`, in the worker's rows of `second`.
 
     Args:
         buffer, layer, second: [H, W] int64, depth buffers; `second` is written.
         alpha: [H, W, 4] uint8, color of `layer`: where it is nearly opaque or has no triangle, nothing can be drawn.
+        first_row, last_row: range of rows that `layer` may have triangles in.
+        open_tiles: [H / BAND_ROWS, W / BAND_ROWS] bool, rounded up, written: where anything can be drawn.
     """
+    no_face = np.int64(0xFFFFFFFF)
     for row in range(buffer.shape[0]):
-        if (row // BAND_ROWS) % workers == worker:
-            for column in range(buffer.shape[1]):
-                no_face = np.int64(0xFFFFFFFF)
-                is_open = alpha[row, column, 3] < NEARLY_OPAQUE and layer[row, column] & no_face != no_face
-                second[row, column] = buffer[row, column] | no_face if is_open else no_face
+        if (row // BAND_ROWS) % workers != worker:
+            continue
+        tiles = open_tiles[row // BAND_ROWS]
+        if row % BAND_ROWS == 0:
+            tiles[:] = False
+        if row < first_row or row >= last_row:
+            continue
+        for column in range(buffer.shape[1]):
+            is_open = alpha[row, column, 3] < NEARLY_OPAQUE and layer[row, column] & no_face != no_face
+            second[row, column] = buffer[row, column] | no_face if is_open else no_face
+            if is_open:
+                tiles[column // BAND_ROWS] = True
 
 
 def depth_and_face(buffer: np.ndarray) -> np.ndarray:

@@ -49,9 +49,18 @@ class _View:
         coverage.transform(vertices, scene.matrix, clip)
         coverage.project(clip, scene.size_px, scene.size_px, self.screen, self.depth_and_inverse_w)
         coverage.orient(self.screen, scene.tri, self.facing)
+        self.layer_rows = _rows(self.screen[scene.layer_vertices, 1], scene.size_px)
         corners = clip[scene.head.faces[scene.head.landmark_faces]]
         points = np.einsum("nk,nkd->nd", scene.head.landmark_barycentric, corners)
         self.landmarks = (points[:, :2] / points[:, 3:] * np.float32(0.5) + np.float32(0.5)) * np.float32(scene.size_px)
+
+
+def _rows(heights: np.ndarray, size_px: int) -> tuple[int, int]:
+    """Range of rows that points at `heights` (1/256 pixel) lie in, with one to spare on either side."""
+    if not len(heights):
+        return 0, 0
+    first, last = int(heights.min()) // coverage.SUBPIXELS - 1, int(heights.max()) // coverage.SUBPIXELS + 2
+    return min(max(first, 0), size_px), min(max(last, 0), size_px)
 
 
 class _Scratch:
@@ -60,6 +69,8 @@ class _Scratch:
     def __init__(self, size_px: int, vertex_count: int, face_count: int):
         picture = (size_px, size_px)
         self.surface, self.layer_surface, self.second_surface = np.empty((3, *picture), np.int64)
+        tile_count = -(-size_px // coverage.BAND_ROWS)
+        self.open_tiles = np.zeros((tile_count, tile_count), np.bool_)
         self.opaque, self.layer = np.zeros((2, *picture), np.uint32)
         self.motion = np.empty((*picture, 2), np.float32)
         self.packed = np.empty((vertex_count, 8), np.float32)
@@ -172,7 +183,7 @@ class Renderer:
         coverage.clear_rows(worker, count, scratch.surface)
         coverage.rasterize_rows(*drawn, 0, opaque, False, worker, count, scratch.surface)
         if opaque < faces:
-            coverage.begin_layer_rows(scratch.surface, worker, count, scratch.layer_surface)
+            coverage.begin_layer_rows(scratch.surface, *view.layer_rows, worker, count, scratch.layer_surface)
             coverage.rasterize_rows(*drawn, opaque, faces, True, worker, count, scratch.layer_surface)
 
     def _shade(self, scratch: _Scratch, view: _View, previous: _View, mask: np.ndarray, worker: int) -> None:
@@ -184,15 +195,18 @@ class Renderer:
             (shading.SECOND_LAYER, scratch.second_surface, scratch.layer),
         ]
         for kind, surface, color in layers if self._has_layer else layers[:1]:
+            rows = (0, scene.size_px) if kind == shading.SURFACE else view.layer_rows
             if kind == shading.SECOND_LAYER:
-                coverage.begin_second_layer_rows(scratch.surface, scratch.layer_surface, alpha, worker, count, surface)
+                coverage.begin_second_layer_rows(
+                    scratch.surface, scratch.layer_surface, alpha, *rows, worker, count, surface, scratch.open_tiles
+                )
                 coverage.rasterize_rows(
-                    view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.opaque_count, len(scene.tri), True,
-                    worker, count, surface, scratch.layer_surface,
+                    view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.opaque_count, len(scene.tri),
+                    True, worker, count, surface, scratch.layer_surface, scratch.open_tiles,
                 )  # fmt: skip
             shading.shade_rows(
                 coverage.depth_and_face(surface), scratch.packed, scene.tri, scene.part, scratch.level, previous.facing,
-                scene.atlas.texels, scene.atlas.level_offset, scene.atlas.level_scale, kind, worker, count,
+                scene.atlas.texels, scene.atlas.level_offset, scene.atlas.level_scale, kind, *rows, worker, count,
                 color, mask, scratch.motion,
             )  # fmt: skip
 

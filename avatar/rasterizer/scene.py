@@ -44,6 +44,7 @@ class Scene:
         part: [F] uint8, the part of each row of `tri`.
         opaque_count: number of opaque triangles.
         neighbors: [F, 3] int32, the face across each edge, within the opaque or within the translucent triangles.
+        layer_vertices: [L] int64, the vertices of the translucent triangles.
         edges, layer_edges: [E, 3] int32, of `silhouette.edges`, of the opaque and of the translucent triangles.
         same_point: [V] int32, the vertex that stands for each vertex's point.
         atlas: the texture.
@@ -59,6 +60,7 @@ class Scene:
     tri: np.ndarray
     part: np.ndarray
     opaque_count: int
+    layer_vertices: np.ndarray
     neighbors: np.ndarray
     edges: np.ndarray
     layer_edges: np.ndarray
@@ -92,6 +94,7 @@ class Scene:
             tri=tri,
             part=np.ascontiguousarray(head.part[order]),
             opaque_count=opaque_count,
+            layer_vertices=np.unique(tri[opaque_count:]),
             neighbors=np.concatenate([neighbors, layer_neighbors]),
             edges=edges(neighbors),
             layer_edges=edges(layer_neighbors, opaque_count),

@@ -128,7 +128,7 @@ def _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, entry)
 @kernel
 def shade_rows(
     depth_and_face, packed, tri, part, level, previous_facing,
-    texels, level_offset, level_size, kind, worker, workers, color, mask, motion,
+    texels, level_offset, level_size, kind, first_row, last_row, worker, workers, color, mask, motion,
 ):  # fmt: skip
     """Color, part and motion of every pixel in the rows that belong to `worker`.
 
@@ -145,6 +145,7 @@ def shade_rows(
             level_size: [L, 4] float32, width and height, and those against level 0.
         kind: `SURFACE`, whose alpha is taken as 1 and which fills empty pixels; `LAYER` over it, which gives part and
             motion only to the pixels it covers by half or more; `SECOND_LAYER` behind that, blended under its color.
+        first_row, last_row: range of rows that may show anything; for `SURFACE` all.
         color: [H, W] uint32, written, premultiplied; 0 where nothing is drawn.
         mask: [H, W] uint8 and motion: [H, W, 2] float32, written; 0 and NaN where nothing is drawn.
             Motion is NaN as well where the previous frame has the point off the picture or turned away.
@@ -155,6 +156,10 @@ def shade_rows(
     faces, colors, parts, motions = depth_and_face.reshape(-1), color.reshape(-1), mask.reshape(-1), motion.reshape(-1)
     for row in range(height):
         if (row // BAND_ROWS) % workers != worker:
+            continue
+        if row < first_row or row >= last_row:
+            if kind == LAYER:
+                color[row] = 0
             continue
         center_y = np.float32(row * SUBPIXELS + SUBPIXELS // 2)
         pixel = np.uint64(row * width)
