@@ -40,8 +40,10 @@ def main() -> None:
     _log(f"{len(pairs)} pairs, {parameters / 1e6:.2f} M parameters, from step {trainer.step}")
 
     def refresh(pairs: Pairs) -> Pairs:
+        if not options.follow:
+            return pairs
         new = [entry for entry in _training_entries(options.pairs) if entry.picture.stem not in pairs.names]
-        if not options.follow or not new:
+        if not new:
             return pairs
         _log(f"{len(new)} new pairs")
         return pairs.joined(load_pairs(new, options.avatar))
