@@ -1,1 +1,1 @@
-"""The path-traced look of an avatar: geometry, materials, strands, studio and renderer, as code for Blender's Cycles."""
+"""The path-traced look of an avatar: geometry, materials, strands, studio and renderer, as code for Cycles."""

@@ -1,4 +1,4 @@
-"""Renders the plate behind the head, a quiet room out of focus: `python -m training.scene.background --out plate.png`."""
+"""The plate behind the head, a quiet room out of focus: `python -m training.scene.background --out plate.png`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from training.scene.graph import Graph
 from training.scene.studio import Camera, configure_cycles, place_camera
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 Vector3 = tuple[float, float, float]
 
 CAMERA = Camera(fov_deg=24.0, position=(0.0, 0.05, 1.27), target=(0.0, 0.0, 0.07))
@@ -20,11 +20,11 @@ CAMERA = Camera(fov_deg=24.0, position=(0.0, 0.05, 1.27), target=(0.0, 0.0, 0.07
 
 @dataclass(frozen=True)
 class Box:
-    """A box of the room in the head's space: centre and size in metres, linear colour, radiance if it glows."""
+    """A box of the room in the head's space: center and size in metres, linear color, radiance if it glows."""
 
-    centre: Vector3
+    center: Vector3
     size: Vector3
-    colour: Colour
+    color: Color
     glow: float = 0.0
 
 
@@ -48,12 +48,26 @@ def room(seed: int) -> list[Box]:
         x = 0.28
         while x < 0.98:
             width, height = random.uniform(0.025, 0.06), random.uniform(0.16, 0.27)
-            colours = ((0.25, 0.10, 0.07), (0.09, 0.14, 0.17), (0.42, 0.38, 0.30), (0.12, 0.16, 0.12), (0.30, 0.22, 0.13))
-            boxes.append(Box((x + width / 2, level + 0.015 + height / 2, -3.12), (width, height, 0.17), colours[random.integers(5)]))
+            colors = (
+                (0.25, 0.10, 0.07),
+                (0.09, 0.14, 0.17),
+                (0.42, 0.38, 0.30),
+                (0.12, 0.16, 0.12),
+                (0.30, 0.22, 0.13),
+            )
+            boxes.append(
+                Box(
+                    (x + width / 2, level + 0.015 + height / 2, -3.12),
+                    (width, height, 0.17),
+                    colors[random.integers(5)],
+                )
+            )
             x += width + (0.09 if random.uniform() < 0.16 else 0.004)
     for _ in range(70):
         place = random.normal((-0.36, -0.14, -2.7), (0.10, 0.13, 0.08))
-        boxes.append(Box(tuple(place), tuple(random.uniform(0.015, 0.07, 3)), (0.05, 0.10 + 0.07 * random.uniform(), 0.045)))
+        boxes.append(
+            Box(tuple(place), tuple(random.uniform(0.015, 0.07, 3)), (0.05, 0.10 + 0.07 * random.uniform(), 0.045))
+        )
     boxes.append(Box((-0.36, -0.42, -2.7), (0.16, 0.22, 0.16), (0.42, 0.36, 0.31)))
     return boxes
 
@@ -62,9 +76,11 @@ def add_box(box: Box, number: int) -> None:
     """Adds a box with its own plain material to the scene."""
     graph = Graph(f"box{number}")
     material = graph.surface(
-        graph.principled(Base_Color=(*box.colour, 1), Roughness=0.6, Emission_Color=(*box.colour, 1), Emission_Strength=box.glow)
+        graph.principled(
+            Base_Color=(*box.color, 1), Roughness=0.6, Emission_Color=(*box.color, 1), Emission_Strength=box.glow
+        )
     )
-    bpy.ops.mesh.primitive_cube_add(size=1.0, location=(box.centre[0], -box.centre[2], box.centre[1]))
+    bpy.ops.mesh.primitive_cube_add(size=1.0, location=(box.center[0], -box.center[2], box.center[1]))
     thing = bpy.context.object
     thing.scale = (box.size[0], box.size[2], box.size[1])
     thing.data.materials.append(material)
@@ -75,9 +91,12 @@ def render_background(out: Path, size_px: int, samples: int, threads: int, seed:
     bpy.ops.wm.read_factory_settings(use_empty=True)
     for number, box in enumerate(room(seed)):
         add_box(box, number)
-    for position, size_m, watts, colour in (((-2.2, -0.6, 2.2), 2.0, 150.0, (0.9, 0.95, 1.0)), ((1.8, 0.5, 2.0), 1.6, 110.0, (1.0, 0.93, 0.85))):
+    for position, size_m, watts, color in (
+        ((-2.2, -0.6, 2.2), 2.0, 150.0, (0.9, 0.95, 1.0)),
+        ((1.8, 0.5, 2.0), 1.6, 110.0, (1.0, 0.93, 0.85)),
+    ):
         light = bpy.data.lights.new("ceiling", "AREA")
-        light.size, light.energy, light.color = size_m, watts, colour
+        light.size, light.energy, light.color = size_m, watts, color
         lamp = bpy.data.objects.new("ceiling", light)
         lamp.location = position
         bpy.context.scene.collection.objects.link(lamp)

@@ -52,7 +52,9 @@ def tapered(count: int, radius_m: float, tip: float = 0.25) -> np.ndarray:
     return np.tile(radius_m * np.linspace(1.0, tip, POINTS) ** 0.8, (count, 1))
 
 
-def brow_hairs(look: BrowLook, landmarks: np.ndarray, rest: np.ndarray, faces: np.ndarray, normals: np.ndarray, seed: int) -> Rooted:
+def brow_hairs(
+    look: BrowLook, landmarks: np.ndarray, rest: np.ndarray, faces: np.ndarray, normals: np.ndarray, seed: int
+) -> Rooted:
     """Grows both brows on the skin.
 
     Args:
@@ -74,8 +76,12 @@ def brow_hairs(look: BrowLook, landmarks: np.ndarray, rest: np.ndarray, faces: n
         place = random.beta(1.15, 1.25, look.count)
         knots = np.linspace(0, 1, len(line))
         x, y = (np.interp(place, knots, line[:, axis]) for axis in (0, 1))
-        slope = np.gradient(np.interp(np.linspace(0, 1, 50), knots, line[:, 1])) / np.abs(np.gradient(np.interp(np.linspace(0, 1, 50), knots, line[:, 0])))
-        slope = np.interp(place, np.linspace(0, 1, 50), np.convolve(np.pad(slope, 5, "edge"), np.ones(11) / 11, "valid"))
+        slope = np.gradient(np.interp(np.linspace(0, 1, 50), knots, line[:, 1])) / np.abs(
+            np.gradient(np.interp(np.linspace(0, 1, 50), knots, line[:, 0]))
+        )
+        slope = np.interp(
+            place, np.linspace(0, 1, 50), np.convolve(np.pad(slope, 5, "edge"), np.ones(11) / 11, "valid")
+        )
         width = look.half_width_m * np.interp(place, (0, 0.12, 0.45, 0.75, 1), (0.70, 1.0, 0.90, 0.55, 0.22))
         across = np.clip(random.normal(0, 0.52, look.count), -1, 1)
         lift = look.lift_m * np.interp(place, (0, 0.35, 0.7, 1), (-1.5, -0.1, 0.8, 2.1))
@@ -87,12 +93,20 @@ def brow_hairs(look: BrowLook, landmarks: np.ndarray, rest: np.ndarray, faces: n
         roots[:, :2] = roots_flat
         up = unit((normals[front[near]] * share[..., None]).sum(1))
 
-        lean = np.interp(place, (0, 0.10, 0.3, 0.6, 1), (1.15, 0.80, 0.42, 0.10, -0.15)) - 0.55 * across * np.interp(place, (0, 0.3, 1), (0.2, 0.8, 0.7))
+        lean = np.interp(place, (0, 0.10, 0.3, 0.6, 1), (1.15, 0.80, 0.42, 0.10, -0.15)) - 0.55 * across * np.interp(
+            place, (0, 0.3, 1), (0.2, 0.8, 0.7)
+        )
         lean = lean + slope * np.interp(place, (0, 0.2, 1), (0, 0.8, 1.0)) + random.normal(0, 0.10, look.count)
         direction = unit(np.stack([outwards * np.ones_like(lean), lean, np.zeros_like(lean)], 1))
         direction = unit(direction - up * (direction * up).sum(1, keepdims=True))
-        length = look.length_m * np.interp(place, (0, 0.15, 0.6, 1), (0.65, 0.95, 1.0, 0.6)) * random.uniform(0.7, 1.15, look.count)
-        bend = unit(np.stack([outwards * 0.6 * np.ones_like(lean), -np.sign(across + 0.2) * 0.55, np.zeros_like(lean)], 1))
+        length = (
+            look.length_m
+            * np.interp(place, (0, 0.15, 0.6, 1), (0.65, 0.95, 1.0, 0.6))
+            * random.uniform(0.7, 1.15, look.count)
+        )
+        bend = unit(
+            np.stack([outwards * 0.6 * np.ones_like(lean), -np.sign(across + 0.2) * 0.55, np.zeros_like(lean)], 1)
+        )
         time = np.linspace(0, 1, POINTS)[None, :, None]
         arc = direction[:, None] * time + 0.28 * bend[:, None] * time**2 + up[:, None] * (0.20 * time - 0.16 * time**2)
         strands.append(roots[:, None] + length[:, None, None] * arc)
@@ -100,13 +114,15 @@ def brow_hairs(look: BrowLook, landmarks: np.ndarray, rest: np.ndarray, faces: n
     return Rooted.at(points, tapered(len(points), look.radius_m), rest, faces)
 
 
-def lash_hairs(look: LashLook, landmarks: np.ndarray, eyes: np.ndarray, rest: np.ndarray, faces: np.ndarray, seed: int) -> Rooted:
+def lash_hairs(
+    look: LashLook, landmarks: np.ndarray, eyes: np.ndarray, rest: np.ndarray, faces: np.ndarray, seed: int
+) -> Rooted:
     """Grows lashes along the lids.
 
     Args:
         look: their shape.
         landmarks: [68, 3] at rest, metres.
-        eyes: [2, 3] eye centres, left and right of the subject.
+        eyes: [2, 3] eye centers, left and right of the subject.
         rest: [V, 3] rest vertices.
         faces: [F, 3] skin triangles.
         seed: of the irregularities.
@@ -123,14 +139,18 @@ def lash_hairs(look: LashLook, landmarks: np.ndarray, eyes: np.ndarray, rest: np
         count = look.upper_count if upper else look.lower_count
         place = np.sort(random.beta(1.1, 1.0, count))
         knots = np.linspace(0, 1, len(edge))
-        root = np.stack([np.interp(place, knots, edge[:, axis]) for axis in range(3)], 1) + random.normal(0, 0.00012, (count, 3))
+        root = np.stack([np.interp(place, knots, edge[:, axis]) for axis in range(3)], 1) + random.normal(
+            0, 0.00012, (count, 3)
+        )
         fan = (place - 0.45) * 1.5 + random.normal(0, 0.10, count)
         side = np.stack([outwards * fan, np.zeros(count), np.zeros(count)], 1)
         ahead = unit(root - eye)
         ahead = unit(np.stack([0.35 * ahead[:, 0], np.full(count, 0.02 if upper else -0.38), np.ones(count)], 1) + side)
         curl = np.array([0.0, 0.95 if upper else -0.55, -0.05])
         longest = look.upper_m if upper else look.lower_m
-        length = longest * np.interp(place, (0, 0.2, 0.75, 1), (0.45, 0.8, 1.0, 0.75)) * random.uniform(0.72, 1.08, count)
+        length = (
+            longest * np.interp(place, (0, 0.2, 0.75, 1), (0.45, 0.8, 1.0, 0.75)) * random.uniform(0.72, 1.08, count)
+        )
         time = np.linspace(0, 1, POINTS)[None, :, None]
         arc = ahead[:, None] * time * (1 - 0.25 * time) + curl * time**2 * random.uniform(0.6, 0.9, (count, 1, 1))
         strands.append(root[:, None] + length[:, None, None] * arc)
@@ -143,7 +163,7 @@ def lid_edge(corners: np.ndarray, eye: np.ndarray, upper: bool, skin: np.ndarray
 
     Args:
         corners: [2, 3] inner and outer corner of the eye at rest.
-        eye: [3] its centre.
+        eye: [3] its center.
         upper: which lid.
         skin: [N, 3] skin vertices at rest.
         count: of points.

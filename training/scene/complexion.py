@@ -12,31 +12,31 @@ import numpy as np
 
 from training.scene.paint import PLATE_SIZE_PX, PLATE_SPAN_M, Masks
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 PIXEL_M = PLATE_SPAN_M / PLATE_SIZE_PX
 
 
 @dataclass(frozen=True)
 class Complexion:
-    """Colours are linear RGB albedo, multipliers act on it.
+    """Colors are linear RGB albedo, multipliers act on it.
 
     Attributes:
         base: skin without blood.
         warm: multiplier of the patches that are better supplied with blood.
         blush: multiplier where blood shows.
         shade: multiplier around the eyes.
-        lip: lip colour.
-        spots: freckle and mole colour.
+        lip: lip color.
+        spots: freckle and mole color.
         freckles: strength of freckles in [0, 1].
         seed: of everything irregular.
     """
 
-    base: Colour = (0.640, 0.420, 0.320)
-    warm: Colour = (0.97, 0.86, 0.82)
-    blush: Colour = (0.97, 0.70, 0.66)
-    shade: Colour = (0.80, 0.69, 0.69)
-    lip: Colour = (0.470, 0.185, 0.165)
-    spots: Colour = (0.30, 0.15, 0.095)
+    base: Color = (0.640, 0.420, 0.320)
+    warm: Color = (0.97, 0.86, 0.82)
+    blush: Color = (0.97, 0.70, 0.66)
+    shade: Color = (0.80, 0.69, 0.69)
+    lip: Color = (0.470, 0.185, 0.165)
+    spots: Color = (0.30, 0.15, 0.095)
     freckles: float = 0.16
     seed: int = 3
 
@@ -46,7 +46,9 @@ def field(random: np.random.Generator, size_m: float, stretch: float = 1.0) -> n
     sigma_px = max(size_m / 2 / PIXEL_M, 0.3)
     shrink = max(1, int(sigma_px / 3))
     side = PLATE_SIZE_PX // shrink
-    noise = cv2.GaussianBlur(random.standard_normal((side, side), np.float32), (0, 0), sigma_px / shrink, sigmaY=sigma_px * stretch / shrink)
+    noise = cv2.GaussianBlur(
+        random.standard_normal((side, side), np.float32), (0, 0), sigma_px / shrink, sigmaY=sigma_px * stretch / shrink
+    )
     noise = cv2.resize(noise, (PLATE_SIZE_PX, PLATE_SIZE_PX), interpolation=cv2.INTER_CUBIC)
     return (noise - noise.mean()) / noise.std()
 
@@ -62,21 +64,21 @@ def scattered(random: np.random.Generator, pitch_m: float, radius_m: float) -> n
     return np.clip(cv2.GaussianBlur(dots, (0, 0), sigma_px) * 2 * np.pi * sigma_px**2, 0, 1)
 
 
-def tint(colour: np.ndarray, amount: np.ndarray, multiplier: Colour) -> np.ndarray:
-    """Multiplies `colour` [H, W, 3] by `multiplier` where `amount` [H, W] is one."""
-    return colour * (1 + amount[..., None] * (np.array(multiplier, np.float32) - 1))
+def tint(color: np.ndarray, amount: np.ndarray, multiplier: Color) -> np.ndarray:
+    """Multiplies `color` [H, W, 3] by `multiplier` where `amount` [H, W] is one."""
+    return color * (1 + amount[..., None] * (np.array(multiplier, np.float32) - 1))
 
 
-def blend(colour: np.ndarray, amount: np.ndarray, other: np.ndarray | Colour) -> np.ndarray:
-    """Crossfades `colour` [H, W, 3] to `other` by `amount` [H, W]."""
-    return colour + amount[..., None] * (np.asarray(other, np.float32) - colour)
+def blend(color: np.ndarray, amount: np.ndarray, other: np.ndarray | Color) -> np.ndarray:
+    """Crossfades `color` [H, W, 3] to `other` by `amount` [H, W]."""
+    return color + amount[..., None] * (np.asarray(other, np.float32) - color)
 
 
 def paint_complexion(look: Complexion, masks: Masks) -> tuple[np.ndarray, np.ndarray]:
     """Paints a face.
 
     Args:
-        look: its colours.
+        look: its colors.
         masks: where is what.
 
     Returns:
@@ -88,28 +90,26 @@ def paint_complexion(look: Complexion, masks: Masks) -> tuple[np.ndarray, np.nda
     patches, mottle, grain = field(random, 0.016), field(random, 0.0045), field(random, 0.0014)
     fine = field(random, 0.0006)
 
-    colour = np.broadcast_to(np.array(look.base, np.float32), (*pores.shape, 3))
-    colour = tint(colour, np.clip(0.5 + 0.16 * patches + 0.22 * mottle, 0, 1.3), look.warm)
-    colour = tint(colour, np.clip(masks.blush * (1 + 0.16 * mottle + 0.06 * patches), 0, 1), look.blush)
-    colour = tint(colour, np.clip(masks.shade, 0, 1), look.shade)
-    colour = colour * (1 + 0.028 * grain + 0.018 * fine)[..., None]
-    colour = tint(colour, pores, (0.88, 0.80, 0.78))
-    colour = blend(colour, np.clip(masks.freckles * look.freckles, 0, 1), look.spots)
-    colour = blend(colour, 0.75 * masks.moles, look.spots)
-    colour = blend(colour, masks.brow, (0.22, 0.14, 0.10))
-    colour = blend(colour, 0.85 * masks.lash_line, (0.055, 0.032, 0.026))
+    color = np.broadcast_to(np.array(look.base, np.float32), (*pores.shape, 3))
+    color = tint(color, np.clip(0.5 + 0.16 * patches + 0.22 * mottle, 0, 1.3), look.warm)
+    color = tint(color, np.clip(masks.blush * (1 + 0.16 * mottle + 0.06 * patches), 0, 1), look.blush)
+    color = tint(color, np.clip(masks.shade, 0, 1), look.shade)
+    color = color * (1 + 0.028 * grain + 0.018 * fine)[..., None]
+    color = tint(color, pores, (0.88, 0.80, 0.78))
+    color = blend(color, np.clip(masks.freckles * look.freckles, 0, 1), look.spots)
+    color = blend(color, 0.75 * masks.moles, look.spots)
+    color = blend(color, masks.brow, (0.22, 0.14, 0.10))
+    color = blend(color, 0.85 * masks.lash_line, (0.055, 0.032, 0.026))
 
     furrows = field(random, 0.0009, stretch=5.0) + 0.5 * field(random, 0.0005, stretch=6.0)
     lips = np.array(look.lip, np.float32) * (1 + 0.07 * furrows + 0.06 * mottle)[..., None]
     lips = tint(lips, masks.lip_depth, (0.80, 0.66, 0.66))
-    colour = blend(colour, 0.86 * masks.lip, lips)
+    color = blend(color, 0.86 * masks.lip, lips)
 
     roughness = 0.47 - 0.10 * masks.oil + 0.035 * grain + 0.05 * fine
     roughness = roughness + masks.lip * (0.30 + 0.04 * furrows - roughness)
     skin_relief = 0.16 * fine + 0.20 * grain + 0.22 * mottle - 0.85 * pores
     relief = 0.5 + 0.1 * (skin_relief + masks.lip * (0.6 * furrows + 0.4 * grain - skin_relief))
-    first = np.concatenate([np.clip(colour, 0.01, 0.95), np.clip(roughness, 0.15, 0.8)[..., None]], -1)
+    first = np.concatenate([np.clip(color, 0.01, 0.95), np.clip(roughness, 0.15, 0.8)[..., None]], -1)
     second = np.stack([relief, masks.lip, masks.oil, np.zeros_like(relief)], -1)
     return first.astype(np.float32), second.astype(np.float32)
-
-

@@ -1,4 +1,4 @@
-"""Which faces to render: speech-like mouths, free combinations, blinks, gaze and brows, head poses, and short runs of motion."""
+"""Which faces to render: speech-like mouths, free combinations, blinks, gaze, brows, head poses, runs of motion."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from training.teacher.poses import AIMS, CHANNELS, columns
 TEMPORAL_FRAMES = 6
 """Frames of a validation clip, 1/30 s apart."""
 
-FREE_LIMIT = {name: 0.7 for name in ARKIT} | {
-    "jawForward": 0.4, "jawLeft": 0.35, "jawRight": 0.35, "jawOpen": 0.75, "mouthClose": 0.0, "cheekPuff": 0.5, "tongueOut": 0.5,
-    "mouthLeft": 0.5, "mouthRight": 0.5,
+FREE_LIMIT = dict.fromkeys(ARKIT, 0.7) | {
+    "jawForward": 0.4, "jawLeft": 0.35, "jawRight": 0.35, "jawOpen": 0.75, "mouthClose": 0.0,
+    "cheekPuff": 0.5, "tongueOut": 0.5, "mouthLeft": 0.5, "mouthRight": 0.5,
 }  # fmt: skip
 """Largest coefficient of a free combination."""
 
@@ -77,7 +77,12 @@ def free_face(random: np.random.Generator) -> np.ndarray:
         face[INDEX[name]] = value
         for side, other in (("Left", "Right"), ("Right", "Left")):
             twin = name.removesuffix(side) + other
-            if name.endswith(side) and twin in INDEX and random.uniform() < 0.75 and name not in ("jawLeft", "jawRight", "mouthLeft", "mouthRight"):
+            if (
+                name.endswith(side)
+                and twin in INDEX
+                and random.uniform() < 0.75
+                and name not in ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
+            ):
                 face[INDEX[twin]] = value * random.uniform(0.8, 1.2)
     return face
 

@@ -13,8 +13,8 @@ from avatar.head import Head, Joint, Part
 from training.scene import organs
 from training.scene.brows import BrowLook, LashLook, brow_hairs, lash_hairs, lid_edge
 from training.scene.complexion import Complexion, paint_complexion
-from training.scene.geometry import PartMesh, Welded, rigid_motion, to_blender_matrix, unit, vertex_normals
 from training.scene.garment import KnitLook, knit_material
+from training.scene.geometry import PartMesh, Welded, rigid_motion, to_blender_matrix, unit, vertex_normals
 from training.scene.graph import Graph
 from training.scene.hair import HairLook, Scalp, grow_hair
 from training.scene.paint import Plate, paint_masks, smoothstep
@@ -49,7 +49,14 @@ def upper_lids(landmarks: np.ndarray, joints: np.ndarray, skin: np.ndarray) -> l
 
 def hair_material(name: str, melanin: float, redness: float, roughness: float = 0.32) -> bpy.types.Material:
     graph = Graph(name)
-    inputs = {"Melanin": melanin, "Melanin Redness": redness, "Roughness": roughness, "Radial Roughness": 0.4, "Random Color": 0.25, "Random Roughness": 0.2}
+    inputs = {
+        "Melanin": melanin,
+        "Melanin Redness": redness,
+        "Roughness": roughness,
+        "Radial Roughness": 0.4,
+        "Random Color": 0.25,
+        "Random Roughness": 0.2,
+    }
     return graph.surface(graph.node("BsdfHairPrincipled", inputs, parametrization="MELANIN").outputs[0])
 
 
@@ -124,8 +131,8 @@ class Figure:
     def _add_organs(self) -> None:
         eyes = self._mesh("eyes", Part.EYES)
         points = self.rest[eyes.welded.source]
-        centres = np.where(points[:, :1] > 0, self.joints[Joint.LEFT_EYE], self.joints[Joint.RIGHT_EYE])
-        eyes.attribute("gaze", unit(points - centres))
+        centers = np.where(points[:, :1] > 0, self.joints[Joint.LEFT_EYE], self.joints[Joint.RIGHT_EYE])
+        eyes.attribute("gaze", unit(points - centers))
         eyes.mesh.materials.append(organs.eye_material(self.look.eyes))
         lips = self.landmarks[60:68].mean(0)
         for name, part, material in (
@@ -145,7 +152,9 @@ class Figure:
         normals = np.zeros_like(self.rest)
         welded = self.meshes["skin"].welded
         normals[welded.source] = vertex_normals(self.rest[welded.source], welded.faces)
-        brows = brow_hairs(self.look.brows, self.landmarks, self.rest, welded.source[welded.faces], normals, self.look.seed)
+        brows = brow_hairs(
+            self.look.brows, self.landmarks, self.rest, welded.source[welded.faces], normals, self.look.seed
+        )
         self._grow("brows", brows, hair_material("brows", 0.72, 0.25, 0.5))
         eyes = self.joints[[Joint.LEFT_EYE, Joint.RIGHT_EYE]]
         lashes = lash_hairs(self.look.lashes, self.landmarks, eyes, self.rest, faces, self.look.seed)
@@ -158,7 +167,10 @@ class Figure:
         for name, strands in (("hair", long), ("baby_hair", short)):
             self.rigid[name] = StrandObject(name, strands.points, strands.radius_m, material).object
         with np.load(scalp_file) as scalp:
-            points, faces = scalp["vertices"] - 0.0006 * scalp["normals"], scalp["faces"][(scalp["inside_m"][scalp["faces"]] > 0.004).all(1)]
+            points, faces = (
+                scalp["vertices"] - 0.0006 * scalp["normals"],
+                scalp["faces"][(scalp["inside_m"][scalp["faces"]] > 0.004).all(1)],
+            )
         cap = PartMesh("scalp", Welded.of(points, faces), points, np.zeros((len(points), 2)))
         graph = Graph("scalp")
         cap.mesh.materials.append(graph.surface(graph.principled(Base_Color=(0.030, 0.017, 0.011, 1), Roughness=0.9)))

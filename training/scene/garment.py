@@ -16,7 +16,7 @@ TILE_PX = 128
 @dataclass(frozen=True)
 class KnitLook:
     """Attributes:
-    yarn: linear colour.
+    yarn: linear color.
     stitch_m: width of one stitch.
     depth_m: height of the yarn over the gaps.
     """
@@ -32,10 +32,10 @@ def stitch_tile() -> np.ndarray:
     x, y = np.meshgrid(axis, axis)
     height = np.zeros_like(x)
     for left in (True, False):
-        centre = 0.26 if left else 0.74
+        center = 0.26 if left else 0.74
         for row in (-1, 0, 1, 2):
-            slant = 0.55 * (x - centre) * (-1 if left else 1)
-            across = (x - centre) / 0.27
+            slant = 0.55 * (x - center) * (-1 if left else 1)
+            across = (x - center) / 0.27
             along = (y - row - 0.5 + slant * 1.4) / 0.52
             height = np.maximum(height, np.sqrt(np.clip(1 - across**2 - along**2, 0, 1)))
     return height.astype(np.float32)
@@ -56,11 +56,11 @@ def knit_material(look: KnitLook) -> bpy.types.Material:
     fuzz = graph.noise(rest, 1400.0, 1.0)
     heather = graph.noise(rest, 420.0, 2.0, 0.7)
     light = tuple(min(1.0, channel * 1.75 + 0.008) for channel in look.yarn)
-    colour = graph.mix(graph.ramp(heather, 0.35, 0.68), (*look.yarn, 1), (*light, 1))
-    colour = graph.mix(graph.scaled(stitch, -0.62, 0.62), colour, tuple(channel * 0.30 for channel in look.yarn) + (1,))
+    color = graph.mix(graph.ramp(heather, 0.35, 0.68), (*look.yarn, 1), (*light, 1))
+    color = graph.mix(graph.scaled(stitch, -0.62, 0.62), color, tuple(channel * 0.30 for channel in look.yarn) + (1,))
     relief = graph.total(graph.scaled(stitch, look.depth_m), graph.scaled(fuzz, 0.00025))
     shader = graph.principled(
-        Base_Color=colour, Roughness=0.85, Specular_IOR_Level=0.2, Sheen_Weight=0.35, Sheen_Roughness=0.5,
+        Base_Color=color, Roughness=0.85, Specular_IOR_Level=0.2, Sheen_Weight=0.35, Sheen_Roughness=0.5,
         Sheen_Tint=(0.75, 0.85, 0.9, 1), Normal=graph.bump(relief),
     )  # fmt: skip
     return graph.surface(shader)

@@ -1,7 +1,7 @@
 """Meshes of the scene: one Blender object for each part of the head, moved by writing posed vertices.
 
-The head's space is y up with the face along +z; Blender's is z up with the face along -y. `to_blender` is the only place
-where the two meet.
+The head's space is y up with the face along +z; Blender's is z up with the face along -y. `to_blender` is the only
+place where the two meet.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Graph:
         return node.outputs["Value" if operation in ("DOT_PRODUCT", "LENGTH", "DISTANCE") else "Vector"]
 
     def mix(self, factor: Value, first: Value, second: Value, blend: str = "MIX") -> Socket:
-        """Colour `first` towards `second` by `factor` in [0, 1]."""
+        """Color `first` towards `second` by `factor` in [0, 1]."""
         return self.node("MixRGB", {0: factor, 1: first, 2: second}, blend_type=blend).outputs[0]
 
     def ramp(self, factor: Value, start: float, end: float, low: float = 0.0, high: float = 1.0) -> Socket:

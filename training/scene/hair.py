@@ -14,7 +14,6 @@ from scipy.spatial import cKDTree
 from training.scene.geometry import unit
 from training.scene.paint import smoothstep
 
-
 GROOVE_FILL = 0.8
 """Strands over the parting stand this much higher than the shell, whose groove is deeper than hair would leave it."""
 
@@ -80,7 +79,9 @@ class Scalp:
             corners = arrays["vertices"][faces]
             size = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
             area = np.repeat(size, len(u))
-            return Scalp(spread("vertices"), spread("shell"), unit(spread("normals")), spread("inside_m"), area / area.sum())
+            return Scalp(
+                spread("vertices"), spread("shell"), unit(spread("normals")), spread("inside_m"), area / area.sum()
+            )
 
 
 def flow(position: np.ndarray, normal: np.ndarray, look: HairLook) -> np.ndarray:
@@ -89,14 +90,18 @@ def flow(position: np.ndarray, normal: np.ndarray, look: HairLook) -> np.ndarray
     top = smoothstep(position[:, 1], 0.050, 0.105)
     front = smoothstep(position[:, 2], -0.02, 0.06)
     near_part = np.exp(-np.abs(position[:, 0] - look.parting_x_m) / 0.045)
-    comb = np.stack([side * top * (0.35 + 0.9 * near_part * front), -0.42 * (1 - top) - 0.10 * front, -np.ones(len(side))], 1)
+    comb = np.stack(
+        [side * top * (0.35 + 0.9 * near_part * front), -0.42 * (1 - top) - 0.10 * front, -np.ones(len(side))], 1
+    )
     to_bun = unit(np.array(look.bun) - position)
     behind = smoothstep(-position[:, 2], 0.0, 0.06)[:, None]
     direction = unit(comb) * (1 - behind) + to_bun * behind
     return unit(direction - normal * (direction * normal).sum(1, keepdims=True))
 
 
-def walk(scalp: Scalp, start: np.ndarray, layer: np.ndarray, look: HairLook, random: np.random.Generator, wander: float) -> np.ndarray:
+def walk(
+    scalp: Scalp, start: np.ndarray, layer: np.ndarray, look: HairLook, random: np.random.Generator, wander: float
+) -> np.ndarray:
     """Follows the flow from scalp samples `start` [S], each strand rising to its `layer` [S] of the hair's thickness.
 
     Returns:
@@ -126,9 +131,9 @@ def walk(scalp: Scalp, start: np.ndarray, layer: np.ndarray, look: HairLook, ran
 
 def clumped(points: np.ndarray, size: int, pull: float, random: np.random.Generator) -> np.ndarray:
     """Draws strands [S, K, 3] towards locks of about `size` strands, the more the further from the root."""
-    centres = random.choice(len(points), max(1, len(points) // size), replace=False)
-    _, lock = cKDTree(points[centres, 0]).query(points[:, 0])
-    target = points[centres][lock]
+    centers = random.choice(len(points), max(1, len(points) // size), replace=False)
+    _, lock = cKDTree(points[centers, 0]).query(points[:, 0])
+    target = points[centers][lock]
     gap = np.linalg.norm(target - points, axis=2, keepdims=True)
     amount = pull * np.linspace(0, 1, points.shape[1])[None, :, None] ** 0.7 * np.exp(-gap / 0.02)
     return points + amount * (target - points)

@@ -1,4 +1,4 @@
-"""The matte of fine hair: alpha is not denoised by Cycles, so that few paths leave single bright and dark pixels in it."""
+"""The matte of fine hair: Cycles does not denoise alpha, so that few paths leave single dots in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGMA_PX = 0.9
 
 
 def project(points: np.ndarray, camera: Camera, width: int, height: int) -> np.ndarray:
-    """Pixels [N, 2] of points [N, 3] in metres; pixel centres lie at +0.5.
+    """Pixels [N, 2] of points [N, 3] in metres; pixel centers lie at +0.5.
 
     Source: pinhole camera; the vertical field of view spans the picture's height.
     """

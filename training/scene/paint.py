@@ -33,12 +33,12 @@ class Plate:
 
     @staticmethod
     def around(landmarks: np.ndarray) -> Plate:
-        """The plate centred between eyes and mouth of `landmarks` [68, 3]."""
+        """The plate centerd between eyes and mouth of `landmarks` [68, 3]."""
         middle = (landmarks[36:48].mean(0) + landmarks[48:60].mean(0)) / 2
         return Plate(left_m=float(middle[0]) - PLATE_SPAN_M / 2, bottom_m=float(middle[1]) - PLATE_SPAN_M / 2)
 
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
-        """x and y [H, W] of the pixel centres, metres, row 0 at the bottom."""
+        """x and y [H, W] of the pixel centers, metres, row 0 at the bottom."""
         steps = (np.arange(PLATE_SIZE_PX) + 0.5) * PLATE_SPAN_M / PLATE_SIZE_PX
         return np.meshgrid(self.left_m + steps, self.bottom_m + steps)
 
@@ -67,9 +67,9 @@ def smoothstep(value: np.ndarray, start: float, end: float) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
-def blob(x: np.ndarray, y: np.ndarray, centre: np.ndarray, radius_m: tuple[float, float]) -> np.ndarray:
+def blob(x: np.ndarray, y: np.ndarray, center: np.ndarray, radius_m: tuple[float, float]) -> np.ndarray:
     """Gaussian spot of height one."""
-    return np.exp(-0.5 * (((x - centre[0]) / radius_m[0]) ** 2 + ((y - centre[1]) / radius_m[1]) ** 2))
+    return np.exp(-0.5 * (((x - center[0]) / radius_m[0]) ** 2 + ((y - center[1]) / radius_m[1]) ** 2))
 
 
 @dataclass(frozen=True)
@@ -138,27 +138,38 @@ def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plat
     oil = blob(x, y, flat[27] + (0, 0.045), (0.034, 0.024)) + 0.9 * blob(x, y, flat[29], (0.008, 0.022))
     oil += 0.5 * blob(x, y, flat[8] + (0, 0.016), (0.014, 0.010))
     shade, brow = np.zeros_like(x), np.zeros_like(x)
-    for side, (outer, inner, corner, wing, eye) in enumerate(((36, 39, 48, 31, slice(36, 42)), (45, 42, 54, 35, slice(42, 48)))):
+    for side, (outer, inner, corner, wing, eye) in enumerate(
+        ((36, 39, 48, 31, slice(36, 42)), (45, 42, 54, 35, slice(42, 48)))
+    ):
         outwards = np.sign(flat[outer, 0])
         cheek = 0.55 * flat[outer] + 0.45 * flat[corner] + (0.008 * outwards, -0.004)
         blush += 0.58 * blob(x, y, cheek, (0.021, 0.017)) + 0.28 * blob(x, y, flat[wing] + (0, 0.003), (0.006, 0.006))
         oil += 0.45 * blob(x, y, cheek + (-0.012 * outwards, 0.018), (0.013, 0.009))
         rim = signed_distance(plate, closed_spline(flat[eye]))
         blush += 0.6 * np.exp(-0.5 * ((rim + 0.0002) / 0.0009) ** 2)
-        centre = flat[eye].mean(0)
-        shade += 0.42 * blob(x, y, centre + (-0.002 * outwards, -0.012), (0.012, 0.0042))
-        shade += 0.50 * blob(x, y, flat[inner] + (0, -0.002), (0.005, 0.007)) + 0.40 * blob(x, y, centre + (0, 0.007), (0.016, 0.0045))
+        center = flat[eye].mean(0)
+        shade += 0.42 * blob(x, y, center + (-0.002 * outwards, -0.012), (0.012, 0.0042))
+        shade += 0.50 * blob(x, y, flat[inner] + (0, -0.002), (0.005, 0.007)) + 0.40 * blob(
+            x, y, center + (0, 0.007), (0.016, 0.0045)
+        )
         line = brow_line(landmarks, side)[:, :2]
         along = np.abs(x)
         order = np.argsort(np.abs(line[:, 0]))
         height = np.interp(along, np.abs(line[order, 0]), line[order, 1])
-        taper = smoothstep(along, abs(line[0, 0]) - 0.004, abs(line[0, 0]) + 0.006) * smoothstep(-along, -abs(line[-1, 0]) - 0.003, -abs(line[-1, 0]) + 0.012)
+        taper = smoothstep(along, abs(line[0, 0]) - 0.004, abs(line[0, 0]) + 0.006) * smoothstep(
+            -along, -abs(line[-1, 0]) - 0.003, -abs(line[-1, 0]) + 0.012
+        )
         brow += 0.26 * taper * np.exp(-0.5 * ((y - height) / 0.0028) ** 2) * (np.sign(x) == outwards)
 
     count = 320
     freckled = np.stack([random.normal(0, 0.034, count), random.normal(0.006, 0.016, count)], 1) + flat[30]
     freckles = spots(plate, freckled, random.uniform(0.1, 1.0, count), 0.0006)
-    moles = spots(plate, flat[[48, 35, 45]] + ((-0.016, 0.013), (0.026, -0.006), (0.020, -0.02)), np.array([0.9, 0.6, 0.7]), 0.0007)
+    moles = spots(
+        plate,
+        flat[[48, 35, 45]] + ((-0.016, 0.013), (0.026, -0.006), (0.020, -0.02)),
+        np.array([0.9, 0.6, 0.7]),
+        0.0007,
+    )
     lash_line = np.zeros((PLATE_SIZE_PX, PLATE_SIZE_PX), np.float32)
     for edge in upper_lids:
         pixels = (edge[:, :2] - (plate.left_m, plate.bottom_m)) / PLATE_SPAN_M * PLATE_SIZE_PX - 0.5

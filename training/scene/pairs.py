@@ -1,7 +1,7 @@
 """Renders the training frames of the enhancer: `python -m training.scene.pairs --out .data/look/pairs`.
 
-Frames are written one by one and listed in `manifest.jsonl` as soon as they are there; a run that was stopped goes on where
-it was. A manifest of another geometry is refused, so that old and new frames never mix.
+Frames are written one by one and listed in `manifest.jsonl` as soon as they are there; a run that was stopped goes on
+where it was. A manifest of another geometry is refused, so that old and new frames never mix.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def finished(manifest: Path, geometry: str) -> set[int]:
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
     foreign = {line["geometry"] for line in lines} - {geometry}
     if foreign:
-        raise ValueError(f"{manifest} must hold frames of geometry {geometry}, got {sorted(foreign)}; choose another --out")
+        raise ValueError(
+            f"{manifest} must hold frames of geometry {geometry}, got {sorted(foreign)}; choose another --out"
+        )
     return {line["index"] for line in lines}
 
 
@@ -76,12 +78,17 @@ def render_pairs(renderer: LookRenderer, out: Path, count: int, first: int, step
             stream.write(json.dumps(line) + "\n")
         mean_s = sum(spent_s[-20:]) / len(spent_s[-20:])
         left_min = mean_s * (len(todo) - number - 1) / 60
-        print(f"{number + 1}/{len(todo)} {file} {spent_s[-1]:.1f} s, mean {mean_s:.1f} s, {left_min:.0f} min left", flush=True)
+        print(
+            f"{number + 1}/{len(todo)} {file} {spent_s[-1]:.1f} s, mean {mean_s:.1f} s, {left_min:.0f} min left",
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path(".data/look/pairs"), help="folder of frames and manifest.jsonl")
+    parser.add_argument(
+        "--out", type=Path, default=Path(".data/look/pairs"), help="folder of frames and manifest.jsonl"
+    )
     parser.add_argument("--count", type=int, default=600, help="one past the last index")
     parser.add_argument("--first", type=int, default=0, help="first index")
     parser.add_argument("--step", type=int, default=1, help="distance of indices: for several processes")

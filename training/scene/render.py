@@ -1,7 +1,7 @@
 """Renders views of an avatar's path-traced look, one after another in one process.
 
-The scene is built once; each view only moves vertices, strands and camera. One process holds one renderer, because Blender
-has one scene.
+The scene is built once; each view only moves vertices, strands and camera. One process holds one renderer, because
+Blender has one scene.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class LookRenderer:
             samples: instead of the configured number.
 
         Returns:
-            [height, width, 4] uint8 RGBA with straight alpha, display colours.
+            [height, width, 4] uint8 RGBA with straight alpha, display colors.
 
         Raises:
             ValueError: an unknown part.

@@ -1,7 +1,7 @@
 """Skin: subsurface scattering over a painted complexion, with a scalp under the hair.
 
 Scattering distances follow the measured diffusion of human skin (Jensen et al., A Practical Model for Subsurface Light
-Transport, 2001: mean free paths of 3.7, 1.4 and 0.7 mm in red, green and blue), scaled down for a young skin's thin layer.
+Transport, 2001: mean free paths of 3.7, 1.4 and 0.7 mm in red, green and blue), scaled down for young, thin skin.
 Burley's normalised diffusion is used because it costs a fifth of a random walk here and differs little at this size.
 """
 
@@ -23,7 +23,7 @@ RELIEF_UNIT_M = 0.001
 class SkinLook:
     """Attributes:
     scatter_m: radius of red scattering; green and blue follow.
-    scalp: linear colour under the hair.
+    scalp: linear color under the hair.
     relief: strength of the relief.
     """
 
@@ -33,7 +33,7 @@ class SkinLook:
 
 
 def painted(graph: Graph, plate: Plate, pixels: np.ndarray, name: str) -> tuple[Socket, Socket]:
-    """Looks a painted picture up at the rest position; returns its colour and alpha."""
+    """Looks a painted picture up at the rest position; returns its color and alpha."""
     shift = (-plate.left_m / PLATE_SPAN_M, -plate.bottom_m / PLATE_SPAN_M, 0.0)
     rest = graph.attribute("rest", vector=True)
     where = graph.vector("ADD", graph.vector("MULTIPLY", rest, (1 / PLATE_SPAN_M,) * 3), shift)
@@ -48,10 +48,10 @@ def skin_material(look: SkinLook, plate: Plate, surface: np.ndarray, relief: np.
     layers, _ = painted(graph, plate, relief, "relief")
     height, lip, _ = graph.node("SeparateColor", {0: layers}).outputs[:3]
     scalp = graph.attribute("scalp")
-    colour = graph.mix(scalp, albedo, (*look.scalp, 1))
+    color = graph.mix(scalp, albedo, (*look.scalp, 1))
     radius = tuple(share * look.scatter_m for share in (1.0, 0.38, 0.19))
     shader = graph.principled(
-        "BURLEY", Base_Color=colour, Roughness=roughness, IOR=1.42, Specular_IOR_Level=graph.scaled(scalp, -0.4, 0.5),
+        "BURLEY", Base_Color=color, Roughness=roughness, IOR=1.42, Specular_IOR_Level=graph.scaled(scalp, -0.4, 0.5),
         Subsurface_Weight=graph.scaled(scalp, -0.8, 1.0), Subsurface_Radius=radius, Subsurface_Scale=1.0,
         Coat_Weight=graph.scaled(lip, 0.22, 0.05), Coat_Roughness=0.26,
         Sheen_Weight=0.05, Sheen_Roughness=0.4, Normal=graph.bump(graph.scaled(height, RELIEF_UNIT_M), look.relief),

@@ -38,8 +38,8 @@ class Rooted:
     @staticmethod
     def at(points: np.ndarray, radius_m: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> Rooted:
         """Roots hairs `points` [S, K, 3] at the nearest of the triangles `faces` [F, 3] of the rest `vertices`."""
-        centres = vertices[faces].mean(axis=1)
-        _, candidates = cKDTree(centres).query(points[:, 0], k=8)
+        centers = vertices[faces].mean(axis=1)
+        _, candidates = cKDTree(centers).query(points[:, 0], k=8)
         best, weights, gap = np.zeros(len(points), int), np.zeros((len(points), 3)), np.full(len(points), np.inf)
         for candidate in candidates.T:
             trial = barycentric(points[:, 0], vertices[faces[candidate]])

@@ -15,12 +15,12 @@ Vector3 = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole camera in the head's space; pixel centres lie at +0.5, as in the rasteriser.
+    """Pinhole camera in the head's space; pixel centers lie at +0.5, as in the rasteriser.
 
     Attributes:
         fov_deg: vertical field of view.
         position: of the pinhole, metres.
-        target: point at the picture's centre, metres.
+        target: point at the picture's center, metres.
     """
 
     fov_deg: float
@@ -36,13 +36,13 @@ class SoftBox:
         offset: from the middle of the eyes, metres, head space.
         size_m: width and height.
         watts: power.
-        colour: linear RGB.
+        color: linear RGB.
     """
 
     offset: Vector3
     size_m: tuple[float, float]
     watts: float
-    colour: Vector3 = (1.0, 1.0, 1.0)
+    color: Vector3 = (1.0, 1.0, 1.0)
 
 
 PORTRAIT = (
@@ -59,7 +59,7 @@ def add_lights(middle_of_eyes: np.ndarray, boxes: tuple[SoftBox, ...] = PORTRAIT
     for number, box in enumerate(boxes):
         light = bpy.data.lights.new(f"softbox{number}", "AREA")
         light.shape, light.size, light.size_y = "RECTANGLE", *box.size_m
-        light.energy, light.color = box.watts, box.colour
+        light.energy, light.color = box.watts, box.color
         lamp = bpy.data.objects.new(light.name, light)
         lamp.matrix_world = aimed(middle_of_eyes + np.array(box.offset), middle_of_eyes)
         bpy.context.scene.collection.objects.link(lamp)
