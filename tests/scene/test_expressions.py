@@ -44,9 +44,9 @@ def test_every_prefix_is_a_good_mix(samples, prefix):
     share = Counter(face.split for face in samples[:prefix])
     assert share["train"] == 0.8 * prefix and share["val"] == share["test"] == 0.1 * prefix
     faces = np.stack([face.blendshapes for face in samples[:prefix]])
-    closed, open_mouth = faces[:, INDEX["eyeBlinkLeft"]] > 0.8, faces[:, INDEX["jawOpen"]] > 0.15
+    closed, open_mouth = faces[:, INDEX["eyeBlinkLeft"]] > 0.8, faces[:, INDEX["jawOpen"]] > 0.10
     assert 0.03 < closed.mean() < 0.3
-    assert 0.15 < open_mouth.mean() < 0.7
+    assert 0.25 < open_mouth.mean() < 0.7
 
 
 def test_validation_clips_are_runs_of_motion(samples):
