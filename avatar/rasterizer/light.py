@@ -1,4 +1,4 @@
-"""What the baked light cannot know: how open the mouth is, and where the cornea mirrors the key light."""
+"""What the baked light cannot know: how open mouth and eyes are, and where the corneas mirror the key light."""
 
 import math
 from dataclasses import dataclass
@@ -12,9 +12,16 @@ MOUTH_PARTS = (Part.TEETH, Part.TONGUE, Part.MOUTH)
 INNER_LIPS = slice(60, 68)
 """iBUG landmarks of the inner lips: 60 and 64 are the corners, 61-63 the upper lip, 67-65 the lower one below them."""
 
-BAKED_OPENING_M = 0.012
-DARKEST = 0.2
+BAKED_OPENING_M = 0.007
+DARKEST = 0.25
 """Factor on the baked light inside a closed mouth."""
+
+UPPER_LIDS = ((43, 44), (37, 38))
+"""iBUG landmarks on the edge of the left and the right upper lid."""
+
+LID_SHADOW_M = 0.005
+LID_SHADE = 0.5
+"""Factor on the baked light of the eye at the edge of its upper lid; it rises to 1 over the distance above."""
 
 CORNEA_RADIUS, CORNEA_CENTER = 0.65, 0.39
 """Radius of the cornea, and its center in front of the eye's, in eye radii; Gullstrand's schematic eye (1909)."""
@@ -72,6 +79,18 @@ def _open_mouth(vertices, index, lips, rotation, baked_half_height, darkest, lig
 
 
 @kernel
+def _shade_by_lid(vertices, index, lid, rotation, light):
+    """Write the factor `light` [V] of the eye vertices `index` [M]: darker towards the upper lid at `lid` [3], m."""
+    for entry in range(index.shape[0]):
+        vertex = index[entry]
+        below = np.float32(0)
+        for axis in range(3):
+            below += rotation[axis, 1] * (lid[axis] - vertices[vertex, axis])
+        share = min(max(below / np.float32(LID_SHADOW_M), np.float32(0)), np.float32(1))
+        light[vertex] = np.float32(LID_SHADE) + np.float32(1 - LID_SHADE) * share
+
+
+@kernel
 def add_spot(color, mask, part, x_px, y_px, radius_px, levels):
     """Add a soft white spot to the pixels of one part.
 
@@ -119,8 +138,17 @@ class Light:
         self._key = np.asarray(key_direction, np.float64) / np.linalg.norm(key_direction)
         eyes = np.unique(head.faces[head.part == Part.EYES])
         self._eyes = []
-        for joint in (Joint.LEFT_EYE, Joint.RIGHT_EYE):
+        self._lids = []
+        for joint, landmarks in zip((Joint.LEFT_EYE, Joint.RIGHT_EYE), UPPER_LIDS, strict=True):
             own = eyes[head.skinning_weights[eyes, joint] > 0.5]
+            lid = list(landmarks)
+            self._lids.append(
+                (
+                    own.astype(np.int32),
+                    head.faces[head.landmark_faces[lid]],
+                    head.landmark_barycentric[lid, :, None] / 2,
+                )
+            )
             if len(own) >= 4:
                 center = head.joints()[joint].astype(np.float64)
                 radius_m = np.linalg.norm(head.template[own] - center, axis=1).mean()
@@ -132,12 +160,14 @@ class Light:
                 self._eyes.append((own, weights, CORNEA_RADIUS * radius_m))
 
     def factors(self, vertices: np.ndarray, pose: np.ndarray) -> np.ndarray:
-        """Factor [V] float32 on the texture at posed `vertices` [V, 3]; 1 outside the mouth. pose: [6], turns the
+        """Factor [V] float32 on the texture at posed `vertices` [V, 3]; 1 outside mouth and eyes. pose: [6], turns the
         head."""
         light = np.ones(len(vertices), np.float32)
+        rotation = rotation_matrices(pose[:3])[0]
+        for own, corners, weights in self._lids:
+            _shade_by_lid(vertices, own, (vertices[corners] * weights).sum(axis=(0, 1)), rotation, light)
         if len(self._mouth):
             lips = (vertices[self._lips] * self._lip_weights).sum(axis=1)
-            rotation = rotation_matrices(pose[:3])[0]
             _open_mouth(
                 vertices, self._mouth, lips, rotation, np.float32(BAKED_OPENING_M / 2), np.float32(DARKEST), light
             )
