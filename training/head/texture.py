@@ -19,6 +19,10 @@ SOLID_FROM_M, SOLID_BY_M = 0.002, 0.013
 """Hair turns opaque over these heights of the scalp above the hairline: there is no skin behind it further up."""
 
 
+FAINT = 128
+"""Opacity in 0..255 below which a picture does not tell the color of hair."""
+
+BESIDE_PX = 80
 STRAND_BLUR_PX = {Part.LASHES: (14.0, 3.0), Part.HAIR: (4.0, 4.0)}
 """Across and along: opacity is the average coverage, finer than which a frame shows none of the strands."""
 
@@ -28,6 +32,14 @@ def blurred(values: NDArray, inside: NDArray[np.bool_], across_px: float, along_
     weight = inside.astype(np.float32)
     total = cv2.GaussianBlur(values * weight, (0, 0), across_px, sigmaY=along_px)
     return total / np.maximum(cv2.GaussianBlur(weight, (0, 0), across_px, sigmaY=along_px), 1e-6)
+
+
+def beside(texels: Texels, seen: NDArray[np.bool_], size_px: int) -> NDArray[np.bool_]:
+    """Texels just behind the outline of what the portrait sees: pictures from aside show them in another light."""
+    front = np.zeros((size_px, size_px), np.uint8)
+    front[texels.row, texels.column] = seen
+    width = 2 * round(BESIDE_PX * size_px / SIZE_PX) + 1
+    return (cv2.dilate(front, np.ones((width, width), np.uint8)) > 0) & (front == 0)
 
 
 def avatar_views(folder: Path, head: Head) -> list[View]:
@@ -74,9 +86,12 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int, height: ND
         if kind == Part.HAIR:
             rooted = (own.weight * height[head.faces[own.face]]).sum(1)
             inside = np.clip((rooted - SOLID_FROM_M) / (SOLID_BY_M - SOLID_FROM_M), 0, 1)
+            known &= (color[:, 3] > FAINT) | (inside == 0)
             color[:, 3] = np.maximum(color[:, 3], 255 * inside)
         seen = np.zeros((size_px, size_px), bool)
         seen[own.row, own.column] = known
+        if kind == Part.HAIR:
+            seen &= ~beside(own, samples[0].weight > 0, size_px)
         layer = np.zeros_like(image)
         layer[own.row, own.column] = color
         if kind not in (Part.HAIR, Part.LASHES):

@@ -100,7 +100,7 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
     yield View("tongue", (Part.TONGUE,), orbit(0, 25, 3.6, low), mouth_size, {"jawOpen": 0.9, "mouthLowerDown": 0.5}, 1e-4)
     for yaw_deg, pitch_deg in ((0, 0), (-38, 5), (38, 5), (-80, 5), (80, 5), (0, 50)):
         camera = front if yaw_deg == pitch_deg == 0 else orbit(yaw_deg, pitch_deg, head_fov_deg)
-        yield View(f"hair{yaw_deg:+d}{pitch_deg:+d}", (Part.HAIR,), camera, weight=8.0 if camera is front else 0.02,
+        yield View(f"hair{yaw_deg:+d}{pitch_deg:+d}", (Part.HAIR,), camera, weight=8.0 if camera is front else 1e-5,
                    hidden=("lashes",), holdout=BODY)  # fmt: skip
     for name, expression in {"lashes": {}, "lashes_closed": {"eyeBlink": 1.0}}.items():
         yield View(name, (Part.LASHES,), eye_camera, eye_size, expression, 1.0 if not expression else 0.05,
