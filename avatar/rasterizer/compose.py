@@ -1,4 +1,4 @@
-"""The last steps of a frame: silhouettes, translucent layer over the opaque surface, straight alpha, fp16 motion."""
+"""The last steps of a frame: translucent layer over the opaque surface, silhouettes, straight alpha, fp16 motion."""
 
 import numpy as np
 
@@ -30,39 +30,51 @@ def blend_pairs(pairs, weights, starts, stops, color, change):
                 pixels[pairs[entry, 0], channel] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
 
 
-@kernel
-def compose_rows(opaque, layer, worker, workers, raster):
-    """`layer` over `opaque`, both [H, W] uint32 premultiplied, as straight alpha in `raster` [H, W] uint32, for the
-    worker's rows."""
-    height, width = opaque.shape
-    unders, overs, straights = opaque.reshape(-1), layer.reshape(-1), raster.reshape(-1)
-    for row in range(height):
-        if (row // BAND_ROWS) % workers != worker:
-            continue
-        start = np.uint64(row * width)
-        for pixel in range(start, start + np.uint64(width)):
-            under, over = unders[pixel], overs[pixel]
-            over_alpha = over >> np.uint32(24)
-            if over_alpha == 0 and (under == 0 or under >= np.uint32(0xFF000000)):
-                straights[pixel] = under
-                continue
-            rest = np.uint32(255) - over_alpha
-            alpha = over_alpha + _divide_by_255((under >> np.uint32(24)) * rest)
-            packed = alpha << np.uint32(24)
-            for shift in range(0, 24, 8):
-                step = np.uint32(shift)
-                value = ((over >> step) & np.uint32(255)) + _divide_by_255(((under >> step) & np.uint32(255)) * rest)
-                if np.uint32(0) < alpha < np.uint32(255):
-                    value = (value * np.uint32(255) + alpha // np.uint32(2)) // alpha
-                packed |= min(value, np.uint32(255)) << step
-            straights[pixel] = packed
-
-
 @inlined
 def _divide_by_255(value):
     """`value` / 255 rounded to nearest, for uint32 up to 255·255 (Blinn 1995, "Three wrongs make a right")."""
     shifted = value + np.uint32(128)
     return (shifted + (shifted >> np.uint32(8))) >> np.uint32(8)
+
+
+@kernel
+def cover_rows(layer, first_row, last_row, worker, workers, picture):
+    """Put `layer` over `picture`, both [H, W] uint32 premultiplied, in the worker's rows of first_row..last_row-1."""
+    width = picture.shape[1]
+    overs, pixels = layer.reshape(-1), picture.reshape(-1)
+    for row in range(first_row, last_row):
+        if (row // BAND_ROWS) % workers != worker:
+            continue
+        start = np.uint64(row * width)
+        for pixel in range(start, start + np.uint64(width)):
+            over = overs[pixel]
+            if over == 0:
+                continue
+            under, rest = pixels[pixel], np.uint32(255) - (over >> np.uint32(24))
+            packed = np.uint32(0)
+            for shift in range(0, 32, 8):
+                step = np.uint32(shift)
+                value = ((over >> step) & np.uint32(255)) + _divide_by_255(((under >> step) & np.uint32(255)) * rest)
+                packed |= min(value, np.uint32(255)) << step
+            pixels[pixel] = packed
+
+
+@kernel
+def straighten(premultiplied, straight):
+    """Premultiplied pixels [N] uint32 to straight alpha."""
+    for index in range(premultiplied.shape[0]):
+        pixel = premultiplied[index]
+        alpha = pixel >> np.uint32(24)
+        if pixel != 0 and alpha != 255:
+            packed = alpha << np.uint32(24)
+            for shift in range(0, 24, 8):
+                step = np.uint32(shift)
+                value = (((pixel >> step) & np.uint32(255)) * np.uint32(255) + alpha // np.uint32(2)) // max(
+                    alpha, np.uint32(1)
+                )
+                packed |= min(value, np.uint32(255)) << step
+            pixel = packed
+        straight[index] = pixel
 
 
 @kernel

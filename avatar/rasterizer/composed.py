@@ -58,12 +58,11 @@ def render(
     face = np.select(covering, [layer["face"], second["face"]], surface["face"])
     motion = np.select([item[..., None] for item in covering], [layer["motion"], second["motion"]], surface["motion"])
     mask = np.where(face >= 0, scene.part[face], 0).astype(np.uint8)
+    premultiplied = layer["color"] + surface["color"] * (1 - layer["color"][..., 3:] / 255)
     for spot in scene.light.spots(vertices, scene.matrix, scene.size_px):
-        add_spot(surface["color"], mask, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
-    over, under = (
-        backend.antialias(item["color"], item["rast"], clip, item["tri"], item["topology"]) for item in (layer, surface)
-    )
-    premultiplied = over + under * (1 - over[..., 3:] / 255)
+        add_spot(premultiplied, mask, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
+    for item in (surface, layer):
+        premultiplied = backend.antialias(premultiplied, item["rast"], clip, item["tri"], item["topology"])
     raster = premultiplied.copy()
     raster[..., :3] *= 255 / np.maximum(premultiplied[..., 3:], 1e-6)
 

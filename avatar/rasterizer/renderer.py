@@ -71,7 +71,8 @@ class _Scratch:
         self.surface, self.layer_surface, self.second_surface = np.empty((3, *picture), np.int64)
         tile_count = -(-size_px // coverage.BAND_ROWS)
         self.open_tiles = np.zeros((tile_count, tile_count), np.bool_)
-        self.opaque, self.layer = np.zeros((2, *picture), np.uint32)
+        self.picture, self.layer = np.zeros((2, *picture), np.uint32)
+        self.channels = self.picture.view(np.uint8).reshape(*picture, 4)
         self.motion = np.empty((*picture, 2), np.float32)
         self.packed = np.empty((vertex_count, 8), np.float32)
         self.level = np.zeros(face_count, np.int32)
@@ -136,14 +137,13 @@ class Renderer:
         run(lambda worker: self._cover(scratch, view, worker))
         lap("cover")
         run(lambda worker: self._shade(scratch, view, previous, mask, worker))
-        pixels = scratch.opaque.view(np.uint8).reshape(size_px, size_px, 4)
         for spot in view.spots:
-            add_spot(pixels, mask, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
+            add_spot(scratch.channels, mask, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
         lap("shade")
         self._antialias(scratch, view)
         lap("antialias")
-        run(lambda worker: self._compose(scratch, raster, motion, worker))
-        lap("compose")
+        run(lambda worker: self._finish(scratch, raster, motion, worker))
+        lap("finish")
         return RasterResult(raster, mask, motion, view.landmarks.copy())
 
     @property
@@ -190,7 +190,7 @@ class Renderer:
         scene, count = self.scene, self._workers.count
         alpha = scratch.layer.view(np.uint8).reshape(*scratch.layer.shape, 4)
         layers = [
-            (shading.SURFACE, scratch.surface, scratch.opaque),
+            (shading.SURFACE, scratch.surface, scratch.picture),
             (shading.LAYER, scratch.layer_surface, scratch.layer),
             (shading.SECOND_LAYER, scratch.second_surface, scratch.layer),
         ]
@@ -209,13 +209,15 @@ class Renderer:
                 scene.atlas.texels, scene.atlas.level_offset, scene.atlas.level_scale, kind, *rows, worker, count,
                 color, mask, scratch.motion,
             )  # fmt: skip
+        if self._has_layer:
+            compose.cover_rows(scratch.layer, *view.layer_rows, worker, count, scratch.picture)
 
     def _antialias(self, scratch: _Scratch, view: _View) -> None:
-        self._smooth(scratch, view, self.scene.edges, False, scratch.surface, scratch.opaque)
+        self._smooth(scratch, view, self.scene.edges, False, scratch.surface)
         if self._has_layer:
-            self._smooth(scratch, view, self.scene.layer_edges, True, scratch.layer_surface, scratch.layer)
+            self._smooth(scratch, view, self.scene.layer_edges, True, scratch.layer_surface)
 
-    def _smooth(self, scratch: _Scratch, view: _View, edges, both_sides: bool, surface, color) -> None:
+    def _smooth(self, scratch: _Scratch, view: _View, edges, both_sides: bool, surface) -> None:
         scene, count = self.scene, self._workers.count
         room = len(scratch.pairs) // count
         starts = np.arange(count) * room
@@ -231,13 +233,13 @@ class Renderer:
 
         self._workers.run(find)
         silhouette.weigh_crossings(scratch.pairs, scratch.weights, starts, stops, scratch.slots)
-        pixels = color.view(np.uint8).reshape(*color.shape, 4)
-        compose.blend_pairs(scratch.pairs, scratch.weights, starts, stops, pixels, scratch.change)
+        compose.blend_pairs(scratch.pairs, scratch.weights, starts, stops, scratch.channels, scratch.change)
 
-    def _compose(self, scratch: _Scratch, raster: np.ndarray, motion: np.ndarray, worker: int) -> None:
+    def _finish(self, scratch: _Scratch, raster: np.ndarray, motion: np.ndarray, worker: int) -> None:
         count = self._workers.count
-        packed = raster.view(np.uint32).reshape(raster.shape[:2])
-        compose.compose_rows(scratch.opaque, scratch.layer, worker, count, packed)
+        pixels, straight = scratch.picture.reshape(-1), raster.view(np.uint32).reshape(-1)
+        share = slice(pixels.size * worker // count, pixels.size * (worker + 1) // count)
+        compose.straighten(pixels[share], straight[share])
         bits, half_bits = scratch.motion.view(np.uint32).reshape(-1), motion.view(np.uint16).reshape(-1)
         share = slice(bits.size * worker // count, bits.size * (worker + 1) // count)
         compose.halve_precision(bits[share], half_bits[share])

@@ -158,8 +158,6 @@ def shade_rows(
         if (row // BAND_ROWS) % workers != worker:
             continue
         if row < first_row or row >= last_row:
-            if kind == LAYER:
-                color[row] = 0
             continue
         center_y = np.float32(row * SUBPIXELS + SUBPIXELS // 2)
         pixel = np.uint64(row * width)
