@@ -134,7 +134,7 @@ class Head:
                 raise ValueError(f"{name} must be {shape}, got {getattr(self, name).shape}; rebuild the head file")
         if self.pose_basis.shape not in ((vertex_count, 3, 0), (vertex_count, 3, 9 * (joint_count - 1))):
             raise ValueError(
-                f"pose_basis must have 0 or 9·(J−1) = {9 * (joint_count - 1)} columns, got shape {self.pose_basis.shape}"
+                f"pose_basis must have 0 or 9·(J−1) = {9 * (joint_count - 1)} columns, got {self.pose_basis.shape}"
             )
         if self.faces.min(initial=0) < 0 or self.faces.max(initial=0) >= vertex_count:
             raise ValueError(f"faces must index {vertex_count} vertices, got up to {self.faces.max()}")

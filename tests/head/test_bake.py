@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from avatar.head import Head, Part
 from avatar.rasterizer import ops
 from avatar.rasterizer.camera import Camera
-
 from training.head.bake import Sample, Texels, averaged, filled, sample_view, without_highlights
 from training.head.views import View, orbit
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avatar.blendshapes import INDEX
-from avatar.head import Head, Joint, Part
 from scipy.ndimage import label
 
+from avatar.blendshapes import INDEX
+from avatar.head import Head, Joint, Part
 from tests.head.rays import front_depth
 
 HEAD_FILE = Path(__file__).parents[2] / "avatars" / "default" / "head.npz"
@@ -55,7 +55,7 @@ def test_weights_and_regressor_are_affine(head):
 
 def test_every_part_is_there_and_texture_coordinates_are_inside(head):
     assert set(head.part) == set(Part) - {Part.BACKGROUND}
-    assert 0 <= head.uv.min() and head.uv.max() <= 1
+    assert head.uv.min() >= 0 and head.uv.max() <= 1
 
 
 def test_texture_triangles_do_not_fold(head):

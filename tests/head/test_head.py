@@ -5,11 +5,12 @@ import time
 
 import numpy as np
 import pytest
+from scipy import sparse
+from scipy.spatial.transform import Rotation
+
 from avatar.blendshapes import INDEX
 from avatar.flame import head_from_flame, read_flame_pickle
 from avatar.head import Head, Joint, Part, eye_rotations, rotation_matrices
-from scipy import sparse
-from scipy.spatial.transform import Rotation
 
 PARENTS = [-1, 0, 1, 1, 1]
 

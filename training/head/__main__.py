@@ -21,7 +21,9 @@ def main() -> None:
     np.savez_compressed(folder / "head.npz", **arrays)
     np.savez_compressed(arguments.scalp, **asdict(scalp))
     size_mb = (folder / "head.npz").stat().st_size / 1e6
-    print(f"{folder / 'head.npz'}: {len(arrays['template'])} vertices, {len(arrays['faces'])} triangles, {size_mb:.1f} MB")
+    print(
+        f"{folder / 'head.npz'}: {len(arrays['template'])} vertices, {len(arrays['faces'])} triangles, {size_mb:.1f} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -93,7 +93,13 @@ def _cut_back(skin: Surface) -> Surface:
     faces[left] = np.where(twin[faces[left]] >= 0, twin[faces[left]], faces[left])
     both = np.concatenate([np.arange(len(skin.position)), middle])
     doubled = Surface(
-        skin.position[both], skin.expression[both], skin.weights[both], skin.uv[both], faces, skin.part, skin.origin[both]
+        skin.position[both],
+        skin.expression[both],
+        skin.weights[both],
+        skin.uv[both],
+        faces,
+        skin.part,
+        skin.origin[both],
     )
     return doubled.kept(np.ones(len(faces), bool))
 
@@ -105,7 +111,9 @@ def _rectangle(position: NDArray, outline: NDArray) -> tuple[NDArray, NDArray]:
     ring = np.arange(len(outline))
     breaks = [k for k in behind if not (np.isin((k - 1) % len(ring), behind) and np.isin((k + 1) % len(ring), behind))]
     if len(breaks) != 4:
-        raise ValueError(f"the skin must open along one line behind, got {len(breaks)} ends; check the hairline and neckline")
+        raise ValueError(
+            f"the skin must open along one line behind, got {len(breaks)} ends; check the hairline and neckline"
+        )
     sides = [points[breaks[k], 1] for k in range(4)]
     first = next(k for k in range(4) if sides[k] > sides[k - 1])
     corners = [breaks[(first + k) % 4] for k in range(4)]

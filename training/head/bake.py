@@ -1,7 +1,7 @@
 """Projects pictures of a posed head into its texture atlas.
 
-Every texel asks every picture: is the surface point visible there, how squarely, and which color has it? The answers are
-averaged; what nobody saw is filled from its surroundings.
+Every texel asks every picture: is the surface point visible there, how squarely, and which color has it? The answers
+are averaged; what nobody saw is filled from its surroundings.
 """
 
 from dataclasses import dataclass

@@ -88,7 +88,9 @@ def landmark_embedding(surface: Surface) -> tuple[NDArray[np.int64], NDArray[np.
     triangles, corners = [], []
     for vertex in IBUG_VERTICES:
         here = np.flatnonzero(surface.origin == vertex)
-        rows, columns = np.nonzero(np.isin(surface.faces, here) & np.isin(surface.part, (Part.SKIN, Part.MOUTH))[:, None])
+        rows, columns = np.nonzero(
+            np.isin(surface.faces, here) & np.isin(surface.part, (Part.SKIN, Part.MOUTH))[:, None]
+        )
         first = np.argmin(surface.part[rows])
         triangles.append(rows[first])
         corners.append(np.eye(3)[columns[first]])

@@ -31,7 +31,7 @@ def neckline_field(position: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def dress(skin: Surface) -> dict[str, Surface]:
-    """The garment, with UV projected from the front, and its collar, with UV around the neck, over the refined `skin`."""
+    """The garment, UV projected from the front, and its collar, UV around the neck, over the refined `skin`."""
     covered = neckline_field(skin.position)[skin.faces].max(1) > -0.01
     below = skin.kept(covered & (skin.position[skin.faces][:, :, 1].max(1) > HEM_M))
     cloth = clipped(below, neckline_field(below.position))
@@ -74,8 +74,9 @@ def _collar(garment: Surface, loop: NDArray[np.int64], normal: NDArray) -> Surfa
     up /= np.linalg.norm(up, axis=1, keepdims=True)
     up *= np.sign((up[:, 1] - 0.0).mean())
     height, out = COLLAR_HEIGHT_M, 0.0015
-    profile = [(-0.4, out), (-0.2, 1.4 * out), (0.1, 1.6 * out), (0.45, 1.4 * out), (0.75, 0.8 * out), (0.95, -0.4 * out),
-               (1.0, -1.8 * out), (0.9, -3.0 * out), (0.5, -3.6 * out), (0.1, -4.0 * out)]  # fmt: skip
+    profile = [(-0.4, out), (-0.2, 1.4 * out), (0.1, 1.6 * out), (0.45, 1.4 * out), (0.75, 0.8 * out),
+               (0.95, -0.4 * out), (1.0, -1.8 * out), (0.9, -3.0 * out), (0.5, -3.6 * out),
+               (0.1, -4.0 * out)]  # fmt: skip
     closed = np.append(np.arange(COLLAR_POINTS), 0)
     rows = [(edge + share * height * up + offset * outward)[closed] for share, offset in profile]
     faces = strip_faces(len(rows), COLLAR_POINTS + 1)

@@ -17,9 +17,9 @@ CENTER = np.array([0.0, 0.055, 0.005])
 
 HAIRLINE = np.array(
     [
-        (0, 0.099), (12, 0.101), (24, 0.099), (34, 0.092), (43, 0.079), (50, 0.066), (55, 0.056), (60, 0.048), (66, 0.039),
-        (73, 0.030), (77, 0.026), (81, 0.036), (90, 0.042), (100, 0.038), (106, 0.012), (112, -0.012), (125, -0.030),
-        (150, -0.046), (180, -0.050),
+        (0, 0.099), (12, 0.101), (24, 0.099), (34, 0.092), (43, 0.079), (50, 0.066), (55, 0.056), (60, 0.048),
+        (66, 0.039), (73, 0.030), (77, 0.026), (81, 0.036), (90, 0.042), (100, 0.038), (106, 0.012),
+        (112, -0.012), (125, -0.030), (150, -0.046), (180, -0.050),
     ]
 )  # fmt: skip
 """Height in m of the hairline over the azimuth in degrees from the front."""
@@ -140,9 +140,13 @@ def _azimuthal(position: NDArray) -> NDArray[np.float64]:
 
 def bun(ring_count: int = 14, segment_count: int = 24) -> Surface:
     """An ellipsoid at the nape."""
-    polar, around = np.meshgrid(np.linspace(0.02, np.pi - 0.02, ring_count), np.arange(segment_count + 1), indexing="ij")
+    polar, around = np.meshgrid(
+        np.linspace(0.02, np.pi - 0.02, ring_count), np.arange(segment_count + 1), indexing="ij"
+    )
     around = around * 2 * np.pi / segment_count
-    direction = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), -np.cos(polar)], 2).reshape(-1, 3)
+    direction = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), -np.cos(polar)], 2).reshape(
+        -1, 3
+    )
     faces = strip_faces(ring_count, segment_count + 1)
     count = len(direction)
     return Surface(

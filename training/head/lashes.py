@@ -59,12 +59,6 @@ def _grid(quads: np.ndarray, vertex_count: int) -> np.ndarray:
     columns = [edge]
     used = set(edge)
     while len(used) < vertex_count:
-        columns.append([next(v for v in sorted(neighbors[vertex]) if v not in used and _square(v, vertex, columns[-1], neighbors))
-                        for vertex in columns[-1]])  # fmt: skip
+        columns.append([next(v for v in sorted(neighbors[vertex]) if v not in used) for vertex in columns[-1]])
         used |= set(columns[-1])
     return np.array(columns).T
-
-
-def _square(candidate: int, vertex: int, column: list[int], neighbors: dict[int, set[int]]) -> bool:
-    """The candidate lies across from the column, not in it."""
-    return candidate not in column and vertex in neighbors[candidate]

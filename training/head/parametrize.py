@@ -1,7 +1,7 @@
 """Flattens a disc-like surface without folds and with even texel density.
 
-Source: Floater, "Mean value coordinates", 2003; Yoshizawa, Belyaev and Seidel, "A fast and simple stretch-minimizing mesh
-parameterization", 2004.
+Source: Floater, "Mean value coordinates", 2003; Yoshizawa, Belyaev and Seidel, "A fast and simple stretch-minimizing
+mesh parameterization", 2004.
 """
 
 import numpy as np

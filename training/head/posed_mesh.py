@@ -1,11 +1,11 @@
 """The posed surface of an avatar part by part: what a path tracer draws from the camera of `avatar.toml`."""
 
-import tomllib
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
+import tomllib
 from numpy.typing import ArrayLike, NDArray
 
 from avatar.head import Head, Part

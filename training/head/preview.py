@@ -80,7 +80,9 @@ def render(vertices, faces, part, camera, size_px=512, hide=(), crop=None, color
     local = (vertices - np.asarray(camera["position"])) @ basis.T
     x0, y0, side = crop or (0.0, 0.0, 1.0)
     scale = 0.5 / np.tan(np.deg2rad(camera["fov_deg"]) / 2)
-    screen = np.stack([local[:, 0] / -local[:, 2] * scale + 0.5, 0.5 - local[:, 1] / -local[:, 2] * scale, -local[:, 2]], 1)
+    screen = np.stack(
+        [local[:, 0] / -local[:, 2] * scale + 0.5, 0.5 - local[:, 1] / -local[:, 2] * scale, -local[:, 2]], 1
+    )
     screen[:, :2] = (screen[:, :2] - [x0, y0]) * size_px / side
     keep = ~np.isin(part, hide)
     table = np.zeros((256, 3))

@@ -67,7 +67,8 @@ def read_target(path: str, vertex_count: int) -> NDArray[np.float64]:
         vertex_count: V.
     """
     plain = data_folder() / f"{path}.target"
-    text = plain.read_text() if plain.exists() else gzip.open(f"{plain}.gz", "rt").read()
+    packed = plain.with_name(plain.name + ".gz")
+    text = plain.read_text() if plain.exists() else gzip.decompress(packed.read_bytes()).decode()
     rows = np.array(
         [line.split() for line in text.splitlines() if line and not line.startswith("#") and len(line.split()) == 4],
         np.float64,

@@ -30,7 +30,7 @@ class Surface:
     origin: NDArray[np.int64]
 
     def mapped(self, operator: sparse.spmatrix, faces: NDArray, part: NDArray) -> "Surface":
-        """The surface whose vertices are `operator` [V', V] times these; the first V rows stand for the old vertices."""
+        """The surface whose vertices are `operator` [V', V] times these; its first V rows are the old vertices."""
         expression = operator @ self.expression.reshape(len(self.position), -1)
         return Surface(
             operator @ self.position,
@@ -107,7 +107,9 @@ def clipped(surface: Surface, field: NDArray[np.float64]) -> Surface:
             faces.append((polygon[0], second, third))
             part.append(kind)
     extra = sparse.csr_matrix((values, (rows, columns)), (len(cuts), vertex_count))
-    whole = surface.mapped(sparse.vstack([sparse.identity(vertex_count), extra]).tocsr(), np.array(faces), np.array(part))
+    whole = surface.mapped(
+        sparse.vstack([sparse.identity(vertex_count), extra]).tocsr(), np.array(faces), np.array(part)
+    )
     return whole.kept(np.ones(len(faces), bool))
 
 

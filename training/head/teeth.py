@@ -57,7 +57,14 @@ RING = 12
 SHAPE = np.array([(-0.12, 0.90, 0.95), (0.10, 0.93, 1.0), (0.45, 1.0, 0.95), (0.80, 0.98, 0.62), (0.97, 0.90, 0.36)])
 """Rows of a crown from below the gum to the biting edge: place along the height, width share, depth share."""
 
-GUM_PROFILE_M = ((0.010, -0.0030), (0.004, -0.0012), (0.0006, -0.0004), (-0.0008, -0.0018), (0.0010, -0.0085), (0.009, -0.0120))
+GUM_PROFILE_M = (
+    (0.010, -0.0030),
+    (0.004, -0.0012),
+    (0.0006, -0.0004),
+    (-0.0008, -0.0018),
+    (0.0010, -0.0085),
+    (0.009, -0.0120),
+)
 """Cross-section of the gum: distance above the gum line and outward from the teeth's outer face."""
 
 GUM_STATIONS = 41

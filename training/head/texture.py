@@ -1,11 +1,11 @@
 """`python -m training.head.texture`: bakes the path-traced look into `texture.png`."""
 
 import argparse
-import tomllib
 from pathlib import Path
 
 import cv2
 import numpy as np
+import tomllib
 from numpy.typing import NDArray
 
 from avatar.head import Head, Joint, Part
@@ -57,7 +57,7 @@ def read(pictures: Path, name: str) -> NDArray[np.uint8]:
 
 
 def scalp_heights(head: Head, scalp_file: Path) -> NDArray[np.float64]:
-    """Height [V] above the hairline of the scalp under each vertex of the hair's shell; of other vertices 0, the bun's 1."""
+    """Height [V] above the hairline of the scalp under each vertex of the hair's shell; 1 on the bun, 0 elsewhere."""
     hair = np.unique(head.faces[head.part == Part.HAIR])
     with np.load(scalp_file) as scalp:
         roots = scalp["vertices"]
@@ -99,8 +99,12 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int, height: ND
         covered = np.zeros_like(seen)
         covered[own.row, own.column] = True
         if Part(kind) in STRAND_BLUR_PX:
-            layer[..., 3] = blurred(layer[..., 3], covered, *(blur * size_px / SIZE_PX for blur in STRAND_BLUR_PX[Part(kind)]))
-        image = np.where(cv2.dilate(covered.astype(np.uint8), np.ones((9, 9), np.uint8))[..., None] > 0, filled(layer, seen), image)
+            layer[..., 3] = blurred(
+                layer[..., 3], covered, *(blur * size_px / SIZE_PX for blur in STRAND_BLUR_PX[Part(kind)])
+            )
+        image = np.where(
+            cv2.dilate(covered.astype(np.uint8), np.ones((9, 9), np.uint8))[..., None] > 0, filled(layer, seen), image
+        )
         print(f"{Part(kind).name}: {len(own.row)} texels, {known.mean():.1%} seen", flush=True)
     return np.clip(image + 0.5, 0, 255).astype(np.uint8)
 
@@ -110,7 +114,9 @@ def main() -> None:
     parser.add_argument("--avatar", type=Path, default=Path("avatars/default"), help="avatar folder")
     parser.add_argument("--scalp", type=Path, default=Path(".data/head/scalp.npz"), help="written by training.head")
     parser.add_argument("--pictures", type=Path, default=Path(".data/head/views"), help="rendered views are kept here")
-    parser.add_argument("--scale", type=float, default=1.0, help="size of the pictures against the full one, for drafts")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="size of the pictures against the full one, for drafts"
+    )
     parser.add_argument("--samples", type=int, default=12, help="paths per pixel")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", type=int, default=SIZE_PX, help="width and height of the texture, px")

@@ -97,7 +97,9 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
         "ee": {"jawOpen": 0.22, "mouthUpperUp": 0.5, "mouthLowerDown": 0.5, "mouthStretch": 0.5},
     }.items():
         yield View(f"mouth_{name}", inside, Camera(3.1, portrait.position, low), mouth_size, expression, 1e-3)
-    yield View("tongue", (Part.TONGUE,), orbit(0, 25, 3.6, low), mouth_size, {"jawOpen": 0.9, "mouthLowerDown": 0.5}, 1e-4)
+    yield View(
+        "tongue", (Part.TONGUE,), orbit(0, 25, 3.6, low), mouth_size, {"jawOpen": 0.9, "mouthLowerDown": 0.5}, 1e-4
+    )
     for yaw_deg, pitch_deg in ((0, 0), (-38, 5), (38, 5), (-80, 5), (80, 5), (0, 50)):
         camera = front if yaw_deg == pitch_deg == 0 else orbit(yaw_deg, pitch_deg, head_fov_deg)
         yield View(f"hair{yaw_deg:+d}{pitch_deg:+d}", (Part.HAIR,), camera, weight=8.0 if camera is front else 1e-5,
