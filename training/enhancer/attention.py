@@ -6,7 +6,7 @@ import numpy as np
 UNIT = 16
 """Value of an attention map that means weight 1.0."""
 
-EMPTY, FACE, FOCUS = UNIT // 4, UNIT, 4 * UNIT
+EMPTY, FACE, FOCUS = UNIT // 4, UNIT, 6 * UNIT
 """Weights away from the figure, on it, and at the eyes and the mouth."""
 
 FOCUS_PARTS = (2, 3, 4, 5, 6)

@@ -16,7 +16,7 @@ class LossConfig:
     """
 
     pixel: float = 1.0
-    detail: float = 1.0
+    detail: float = 1.5
     detail_levels: int = 4
     structure: float = 0.15
     residual_rest: float = 0.02
