@@ -80,11 +80,11 @@ def chart_mask(uv: np.ndarray, faces: np.ndarray, width: int, height: int, margi
     clip[:, :2] = 2 * uv - 1
     clip[:, 3] = 1
     screen, depth_and_inverse_w = np.empty((len(uv), 2), np.int32), np.empty((len(uv), 2), np.float32)
-    facing = np.empty(len(faces), np.int8)
+    facing, rows = np.empty(len(faces), np.int8), np.empty((len(faces), 2), np.int16)
     buffer = np.full((height, width), coverage.EMPTY)
     coverage.project(clip, width, height, screen, depth_and_inverse_w)
-    coverage.orient(screen, faces, facing)
-    coverage.rasterize_rows(screen, depth_and_inverse_w, faces, facing, 0, len(faces), True, 0, 1, buffer)
+    coverage.orient(screen, faces, height, width, facing, rows)
+    coverage.rasterize_rows(screen, depth_and_inverse_w, faces, facing, rows, 0, len(faces), True, 0, 1, buffer)
     covered = (buffer != coverage.EMPTY).astype(np.uint8)
     return cv2.dilate(covered, np.ones((2 * margin_texels + 1,) * 2, np.uint8)) > 0
 

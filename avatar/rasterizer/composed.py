@@ -82,9 +82,9 @@ def _clip(scene: Scene, vertices: np.ndarray) -> np.ndarray:
 
 def _screen(scene: Scene, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     screen, depth_and_inverse_w = np.empty((len(clip), 2), np.int32), np.empty((len(clip), 2), np.float32)
-    facing = np.empty(len(scene.tri), np.int8)
+    facing, rows = np.empty(len(scene.tri), np.int8), np.empty((len(scene.tri), 2), np.int16)
     coverage.project(clip, scene.size_px, scene.size_px, screen, depth_and_inverse_w)
-    coverage.orient(screen, scene.tri, facing)
+    coverage.orient(screen, scene.tri, scene.size_px, scene.size_px, facing, rows)
     return screen, facing
 
 

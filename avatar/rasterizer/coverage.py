@@ -76,20 +76,40 @@ def project(clip, width, height, screen, depth_and_inverse_w):
             depth_and_inverse_w[vertex, 1] = inverse_w
 
 
+@inlined
+def _first_center(position):
+    """Index of the first pixel whose center lies at or after `position` (1/256 pixel)."""
+    return (position + (SUBPIXELS // 2 - 1)) >> 8
+
+
 @kernel
-def orient(screen, tri, facing):
-    """Sign of each triangle's area, `facing` [F] int8: +1 clockwise on a picture whose rows grow downwards, -1 counter,
-    0 not drawable."""
+def orient(screen, tri, height, width, facing, rows):
+    """Which way each triangle faces, and where on the picture it may show.
+
+    Args:
+        screen: [V, 2] int32, of `project`. tri: [F, 3] int32.
+        height, width: picture size in pixels.
+        facing: [F] int8, written, the sign of the area: +1 clockwise on a picture whose rows grow downwards, -1 counter
+            to that, 0 not drawable.
+        rows: [F, 2] int16, written, first and last row with a pixel center in the triangle's bounding box; 1 and 0
+            where the box holds none.
+    """
     for face in range(tri.shape[0]):
-        a, b, c = tri[face, 0], tri[face, 1], tri[face, 2]
+        a, b, c = np.uint64(tri[face, 0]), np.uint64(tri[face, 1]), np.uint64(tri[face, 2])
         ax, ay = np.int64(screen[a, 0]), np.int64(screen[a, 1])
         bx, by = np.int64(screen[b, 0]), np.int64(screen[b, 1])
         cx, cy = np.int64(screen[c, 0]), np.int64(screen[c, 1])
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        rows[face, 0], rows[face, 1] = 1, 0
         if ax == OUTSIDE or bx == OUTSIDE or cx == OUTSIDE or area == 0:
             facing[face] = 0
-        else:
-            facing[face] = 1 if area > 0 else -1
+            continue
+        facing[face] = 1 if area > 0 else -1
+        left, right = _first_center(min(ax, bx, cx)), _first_center(max(ax, bx, cx) + 1) - 1
+        top = max(_first_center(min(ay, by, cy)), 0)
+        bottom = min(_first_center(max(ay, by, cy) + 1) - 1, height - 1)
+        if left <= right and right >= 0 and left < width and top <= bottom:
+            rows[face, 0], rows[face, 1] = top, bottom
 
 
 @inlined
@@ -97,12 +117,6 @@ def _edge_bias(x_slope, y_slope):
     """0 where a pixel center exactly on the edge belongs to the triangle (left edge, or horizontal top edge), else
     -1."""
     return np.int64(0) if x_slope > 0 or (x_slope == 0 and y_slope > 0) else np.int64(-1)
-
-
-@inlined
-def _first_center(position):
-    """Index of the first pixel whose center lies at or after `position` (1/256 pixel)."""
-    return (position + (SUBPIXELS // 2 - 1)) >> 8
 
 
 @inlined
@@ -121,6 +135,7 @@ def rasterize_rows(
     depth_and_inverse_w,
     tri,
     facing,
+    rows,
     first_face,
     last_face,
     both_sides,
@@ -134,7 +149,7 @@ def rasterize_rows(
 
     Args:
         screen, depth_and_inverse_w: as `project` writes them.
-        tri: [F, 3] int32. facing: [F] int8, as `orient` writes it.
+        tri: [F, 3] int32. facing: [F] int8, rows: [F, 2] int16, as `orient` writes them.
         both_sides: draw triangles of negative area too.
         worker, workers: this worker's number and how many there are; rows are dealt in bands of `BAND_ROWS`.
         buffer: [H, W] int64, depth buffer, updated.
@@ -144,25 +159,24 @@ def rasterize_rows(
     height, width = buffer.shape
     cells = buffer.reshape(-1)
     fronts = cells if front is None else front.reshape(-1)
+    owned = np.empty((height - 1) // BAND_ROWS + 1, np.bool_)
+    for band in range(owned.shape[0]):
+        owned[band] = band % workers == worker
     for face in range(first_face, last_face):
-        if facing[face] == 0 or (facing[face] < 0 and not both_sides):
+        top, bottom = np.int64(rows[face, 0]), np.int64(rows[face, 1])
+        if top > bottom or (facing[face] < 0 and not both_sides):
             continue
-        a, b, c = tri[face, 0], tri[face, 1], tri[face, 2]
+        first_band, last_band = top // BAND_ROWS, bottom // BAND_ROWS
+        if first_band == last_band and not owned[first_band]:
+            continue
+        a, b, c = np.uint64(tri[face, 0]), np.uint64(tri[face, 1]), np.uint64(tri[face, 2])
         if facing[face] < 0:
             b, c = c, b
         ax, ay = np.int64(screen[a, 0]), np.int64(screen[a, 1])
         bx, by = np.int64(screen[b, 0]), np.int64(screen[b, 1])
         cx, cy = np.int64(screen[c, 0]), np.int64(screen[c, 1])
-        top = max(_first_center(min(ay, by, cy)), 0)
-        bottom = min(_first_center(max(ay, by, cy) + 1) - 1, height - 1)
         left = max(_first_center(min(ax, bx, cx)), 0)
         right = min(_first_center(max(ax, bx, cx) + 1) - 1, width - 1)
-        if top > bottom or left > right:
-            continue
-        first_band, last_band = top // BAND_ROWS, bottom // BAND_ROWS
-        if workers > 1 and first_band == last_band and first_band % workers != worker:
-            continue
-
         if open_tiles is not None and not _touches(open_tiles, top, bottom, left, right):
             continue
         columns = right + 1 - left
@@ -187,7 +201,7 @@ def rasterize_rows(
         b_edge += _edge_bias(b_dx, b_dy)
         c_edge += _edge_bias(c_dx, c_dy)
         for row in range(top, bottom + 1):
-            if workers == 1 or first_band == last_band or (row // BAND_ROWS) % workers == worker:
+            if owned[row // BAND_ROWS]:
                 a_inside, b_inside, c_inside, z = a_edge, b_edge, c_edge, z_row
                 cell = np.uint64(row * width + left)
                 for _ in range(columns):

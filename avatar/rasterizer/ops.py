@@ -71,13 +71,13 @@ def rasterize(pos, tri, resolution, grad_db: bool = True, front=None) -> tuple[n
     height, width = (int(length) for length in resolution)
     if not (0 < height <= 8192 and 0 < width <= 8192):
         raise ValueError(f"resolution must be (height, width) within 1..8192 pixels, got {resolution}; render in tiles")
-    screen, depth_and_inverse_w, facing = _project(pos, tri, width, height)
+    screen, depth_and_inverse_w, facing, rows = _project(pos, tri, width, height)
     buffer = np.full((height, width), coverage.EMPTY)
     if front is not None:
         front = _array("front", front, np.float32, height, width, 4)
         steps = ((front[..., 2].astype(np.float64) + 1) * coverage.DEPTH_STEPS).astype(np.int64) + _PEEL_STEPS
         front = np.where(front[..., 3] > 0, steps << 32, coverage.EMPTY)
-    coverage.rasterize_rows(screen, depth_and_inverse_w, tri, facing, 0, len(tri), True, 0, 1, buffer, front)
+    coverage.rasterize_rows(screen, depth_and_inverse_w, tri, facing, rows, 0, len(tri), True, 0, 1, buffer, front)
     face_id = np.ascontiguousarray(coverage.depth_and_face(buffer)[..., 0])
     rast, rast_db = np.empty((2, height, width, 4), np.float32)
     coverage.barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db)
@@ -87,10 +87,10 @@ def rasterize(pos, tri, resolution, grad_db: bool = True, front=None) -> tuple[n
 def _project(pos, tri, width: int, height: int):
     screen = np.empty((len(pos), 2), np.int32)
     depth_and_inverse_w = np.empty((len(pos), 2), np.float32)
-    facing = np.empty(len(tri), np.int8)
+    facing, rows = np.empty(len(tri), np.int8), np.empty((len(tri), 2), np.int16)
     coverage.project(pos, width, height, screen, depth_and_inverse_w)
-    coverage.orient(screen, tri, facing)
-    return screen, depth_and_inverse_w, facing
+    coverage.orient(screen, tri, height, width, facing, rows)
+    return screen, depth_and_inverse_w, facing, rows
 
 
 def interpolate(attr, rast, tri, rast_db=None, diff_attrs=None) -> tuple[np.ndarray, np.ndarray]:
@@ -219,7 +219,7 @@ def antialias(color, rast, pos, tri, topology=None, depth_tolerance: float = 0.0
     neighbors = (
         silhouette.edge_neighbors(tri) if topology is None else _array("topology", topology, np.int32, len(tri), 3)
     )
-    screen, depth_and_inverse_w, facing = _project(pos, tri, width, height)
+    screen, depth_and_inverse_w, facing, _ = _project(pos, tri, width, height)
     depth = np.full((height, width, 2), np.iinfo(np.int32).max, np.int32)
     depth[..., 1] = np.where(
         rast[..., 3] > 0, (rast[..., 2].astype(np.float64) + 1) * coverage.DEPTH_STEPS, depth[..., 1]

@@ -44,11 +44,11 @@ class _View:
         self.spots = scene.light.spots(vertices, scene.matrix, scene.size_px)
         self.screen = np.empty((len(vertices), 2), np.int32)
         self.depth_and_inverse_w = np.empty((len(vertices), 2), np.float32)
-        self.facing = np.empty(len(scene.tri), np.int8)
+        self.facing, self.rows = np.empty(len(scene.tri), np.int8), np.empty((len(scene.tri), 2), np.int16)
         clip = np.empty((len(vertices), 4), np.float32)
         coverage.transform(vertices, scene.matrix, clip)
         coverage.project(clip, scene.size_px, scene.size_px, self.screen, self.depth_and_inverse_w)
-        coverage.orient(self.screen, scene.tri, self.facing)
+        coverage.orient(self.screen, scene.tri, scene.size_px, scene.size_px, self.facing, self.rows)
         self.layer_rows = _rows(self.screen[scene.layer_vertices, 1], scene.size_px)
         corners = clip[scene.head.faces[scene.head.landmark_faces]]
         points = np.einsum("nk,nkd->nd", scene.head.landmark_barycentric, corners)
@@ -166,7 +166,7 @@ class Renderer:
         return view
 
     def _cover(self, scratch: _Scratch, view: _View, worker: int) -> None:
-        scene, count = self.scene, self._workers.count
+        scene, count = self.scene, self._workers.shares
         faces, opaque = len(scene.tri), scene.opaque_count
         share = range(faces * worker // count, faces * (worker + 1) // count)
         shading.texture_levels(
@@ -179,7 +179,7 @@ class Renderer:
             scene.atlas.level_count - 1,
             scratch.level,
         )
-        drawn = (view.screen, view.depth_and_inverse_w, scene.tri, view.facing)
+        drawn = (view.screen, view.depth_and_inverse_w, scene.tri, view.facing, view.rows)
         coverage.clear_rows(worker, count, scratch.surface)
         coverage.rasterize_rows(*drawn, 0, opaque, False, worker, count, scratch.surface)
         if opaque < faces:
@@ -187,7 +187,7 @@ class Renderer:
             coverage.rasterize_rows(*drawn, opaque, faces, True, worker, count, scratch.layer_surface)
 
     def _shade(self, scratch: _Scratch, view: _View, previous: _View, mask: np.ndarray, worker: int) -> None:
-        scene, count = self.scene, self._workers.count
+        scene, count = self.scene, self._workers.shares
         alpha = scratch.layer.view(np.uint8).reshape(*scratch.layer.shape, 4)
         layers = [
             (shading.SURFACE, scratch.surface, scratch.picture),
@@ -201,8 +201,8 @@ class Renderer:
                     scratch.surface, scratch.layer_surface, alpha, *rows, worker, count, surface, scratch.open_tiles
                 )
                 coverage.rasterize_rows(
-                    view.screen, view.depth_and_inverse_w, scene.tri, view.facing, scene.opaque_count, len(scene.tri),
-                    True, worker, count, surface, scratch.layer_surface, scratch.open_tiles,
+                    view.screen, view.depth_and_inverse_w, scene.tri, view.facing, view.rows, scene.opaque_count,
+                    len(scene.tri), True, worker, count, surface, scratch.layer_surface, scratch.open_tiles,
                 )  # fmt: skip
             shading.shade_rows(
                 coverage.depth_and_face(surface), scratch.packed, scene.tri, scene.part, scratch.level, previous.facing,
@@ -218,7 +218,7 @@ class Renderer:
             self._smooth(scratch, view, self.scene.layer_edges, True, scratch.layer_surface)
 
     def _smooth(self, scratch: _Scratch, view: _View, edges, both_sides: bool, surface) -> None:
-        scene, count = self.scene, self._workers.count
+        scene, count = self.scene, self._workers.shares
         room = len(scratch.pairs) // count
         starts = np.arange(count) * room
         stops = starts.copy()
@@ -236,7 +236,7 @@ class Renderer:
         compose.blend_pairs(scratch.pairs, scratch.weights, starts, stops, scratch.channels, scratch.change)
 
     def _finish(self, scratch: _Scratch, raster: np.ndarray, motion: np.ndarray, worker: int) -> None:
-        count = self._workers.count
+        count = self._workers.shares
         pixels, straight = scratch.picture.reshape(-1), raster.view(np.uint32).reshape(-1)
         share = slice(pixels.size * worker // count, pixels.size * (worker + 1) // count)
         compose.straighten(pixels[share], straight[share])

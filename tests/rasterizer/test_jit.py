@@ -29,12 +29,15 @@ def test_a_given_cache_folder_is_kept(monkeypatch):
 def test_kernels_are_stored_in_the_given_folder_and_found_there_again(tmp_path):
     program = (
         "import numpy as np; from avatar.rasterizer import coverage\n"
-        "coverage.orient(np.zeros((3, 2), np.int32), np.zeros((1, 3), np.int32), np.zeros(1, np.int8))\n"
+        "coverage.orient(np.zeros((3, 2), np.int32), np.zeros((1, 3), np.int32), 8, 8, np.zeros(1, np.int8),"
+        "np.zeros((1, 2), np.int16))\n"
         "print(sum(coverage.orient.stats.cache_hits.values()))"
     )
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     hits = [
-        subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
+        ).stdout
         for _ in range(2)
     ]
     assert list(tmp_path.rglob("*.nbi"))
