@@ -21,7 +21,7 @@ class KalmanConfig:
     """What the filter takes for jitter and what for motion.
 
     The defaults make the gain 1/2 at 30 frames a second: jitter loses a third of its amplitude, and a nod of 1 Hz comes
-    0.6 frames late.
+    0.3 frames late.
 
     Attributes:
         rotation_noise_rad: standard deviation of the measured rotation.
