@@ -80,7 +80,7 @@ def rasterize(pos, tri, resolution, grad_db: bool = True, front=None) -> tuple[n
     coverage.rasterize_rows(screen, depth_and_inverse_w, tri, facing, rows, 0, len(tri), True, 0, 1, buffer, front)
     face_id = np.ascontiguousarray(coverage.depth_and_face(buffer)[..., 0])
     rast, rast_db = np.empty((2, height, width, 4), np.float32)
-    coverage.barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db)
+    sampling.barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db)
     return rast, rast_db if grad_db else rast_db[..., :0]
 
 

@@ -1,10 +1,12 @@
-"""Attribute interpolation and texture look-ups in float32: the general form, any number of channels."""
+"""Barycentric coordinates, attributes and texture look-ups in float32: the general form, any number of channels."""
 
 import math
 
 import numpy as np
 
 from avatar.jit import inlined, kernel
+
+SUBPIXELS = 256
 
 NEAREST, LINEAR, MIP_NEAREST, MIP_LINEAR = range(4)
 """Filter modes, in the order of `ops.FILTER_MODES`."""
@@ -14,11 +16,60 @@ WRAP, CLAMP, ZERO = range(3)
 
 
 @kernel
+def barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db):
+    """Perspective-correct barycentric coordinates of every covered pixel, in nvdiffrast's layout.
+
+    With edge functions e_i (linear in the picture) and q_i = e_i / w_i: u = q_0 / (q_0 + q_1 + q_2), v likewise with
+    q_1.
+
+    Args:
+        screen, depth_and_inverse_w, tri: as `coverage` has them. face_id: [H, W] int32, triangle index or -1.
+        rast: [H, W, 4] float32, written: u, v, z/w, triangle index + 1; zero where nothing is drawn.
+        rast_db: [H, W, 4] float32, written: du/dx, du/dy, dv/dx, dv/dy per pixel.
+    """
+    height, width = face_id.shape
+    for row in range(height):
+        for column in range(width):
+            face = face_id[row, column]
+            if face < 0:
+                for channel in range(4):
+                    rast[row, column, channel] = 0
+                    rast_db[row, column, channel] = 0
+                continue
+            a, b, c = tri[face, 0], tri[face, 1], tri[face, 2]
+            center_x, center_y = column * SUBPIXELS + SUBPIXELS // 2, row * SUBPIXELS + SUBPIXELS // 2
+            ax, ay = np.float64(screen[a, 0] - center_x), np.float64(screen[a, 1] - center_y)
+            bx, by = np.float64(screen[b, 0] - center_x), np.float64(screen[b, 1] - center_y)
+            cx, cy = np.float64(screen[c, 0] - center_x), np.float64(screen[c, 1] - center_y)
+            a_edge, b_edge, c_edge = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
+            area = a_edge + b_edge + c_edge
+            aw, bw, cw = depth_and_inverse_w[a, 1], depth_and_inverse_w[b, 1], depth_and_inverse_w[c, 1]
+            aq, bq, cq = a_edge * aw, b_edge * bw, c_edge * cw
+            inverse_sum = 1.0 / (aq + bq + cq)
+            u, v = aq * inverse_sum, bq * inverse_sum
+            rast[row, column, 0] = u
+            rast[row, column, 1] = v
+            rast[row, column, 2] = (
+                a_edge * depth_and_inverse_w[a, 0]
+                + b_edge * depth_and_inverse_w[b, 0]
+                + c_edge * depth_and_inverse_w[c, 0]
+            ) / area
+            rast[row, column, 3] = face + 1
+            a_dx, a_dy = (by - cy) * aw * SUBPIXELS, (cx - bx) * aw * SUBPIXELS
+            b_dx, b_dy = (cy - ay) * bw * SUBPIXELS, (ax - cx) * bw * SUBPIXELS
+            c_dx, c_dy = (ay - by) * cw * SUBPIXELS, (bx - ax) * cw * SUBPIXELS
+            rast_db[row, column, 0] = (a_dx - u * (a_dx + b_dx + c_dx)) * inverse_sum
+            rast_db[row, column, 1] = (a_dy - u * (a_dy + b_dy + c_dy)) * inverse_sum
+            rast_db[row, column, 2] = (b_dx - v * (a_dx + b_dx + c_dx)) * inverse_sum
+            rast_db[row, column, 3] = (b_dy - v * (a_dy + b_dy + c_dy)) * inverse_sum
+
+
+@kernel
 def interpolate_pixels(attributes, rast, rast_db, tri, out, out_da):
     """Attributes of vertices at every pixel: out = u·a0 + v·a1 + (1 - u - v)·a2.
 
     Args:
-        attributes: [V, A] float32. rast, rast_db: [H, W, 4] float32, as `coverage.barycentrics` writes them. tri: [F,
+        attributes: [V, A] float32. rast, rast_db: [H, W, 4] float32, as `barycentrics` writes them. tri: [F,
             3] int32.
         out: [H, W, A] float32, written; zero where nothing is drawn.
         out_da: [H, W, 2A] float32 or [0, 0, 0], written: d(attribute)/dx, d(attribute)/dy for each attribute in turn.
