@@ -1,4 +1,4 @@
-"""The audio of one session: PCM at the client's rate in, 16 kHz float for the networks and exact slices for playback out."""
+"""The audio of one session: PCM at the client's rate in, 16 kHz float for the networks and exact slices out."""
 
 import numpy as np
 import soxr
@@ -53,12 +53,12 @@ def to_float(pcm: np.ndarray) -> np.ndarray:
 
 
 class StreamingResampler:
-    """int16 PCM at any rate to float32 at 16 kHz; the concatenated output does not depend on the chunks of the input."""
+    """int16 PCM at any rate to float32 at 16 kHz; the concatenated output does not depend on the input's chunks."""
 
     def __init__(self, sample_rate_hz: int):
-        self._stream = (
-            None if sample_rate_hz == SAMPLE_RATE_HZ else soxr.ResampleStream(sample_rate_hz, SAMPLE_RATE_HZ, 1, "float32", "HQ")
-        )
+        self._stream = None
+        if sample_rate_hz != SAMPLE_RATE_HZ:
+            self._stream = soxr.ResampleStream(sample_rate_hz, SAMPLE_RATE_HZ, 1, "float32", "HQ")
 
     def push(self, pcm: np.ndarray, last: bool = False) -> np.ndarray:
         samples = to_float(pcm)
@@ -75,6 +75,7 @@ def check_pcm(pcm: np.ndarray) -> np.ndarray:
     """
     if pcm.ndim != 1 or pcm.dtype != np.int16:
         raise InvalidAudioError(
-            f"audio must be mono int16 of shape [N], got {pcm.dtype} of shape {list(pcm.shape)}; mix down and convert before sending"
+            f"audio must be mono int16 of shape [N], got {pcm.dtype} of shape {list(pcm.shape)}; "
+            "mix down and convert before sending"
         )
     return np.ascontiguousarray(pcm)

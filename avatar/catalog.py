@@ -24,12 +24,14 @@ def folder(name: str, avatars_dir: Path = AVATARS_DIR) -> Path:
     """
     path = avatars_dir / name
     if not AVATAR_NAME.fullmatch(name) or not (path / "avatar.toml").is_file():
-        raise UnknownAvatarError(f"avatar {name!r} is not installed; installed are {', '.join(names(avatars_dir)) or 'none'}")
+        raise UnknownAvatarError(
+            f"avatar {name!r} is not installed; installed are {', '.join(names(avatars_dir)) or 'none'}"
+        )
     return path
 
 
 def background(path: Path) -> np.ndarray:
-    """The plate behind the head of the avatar in folder `path`: [512, 512, 3] uint8 RGB; mid grey where the avatar has none."""
+    """The plate behind the head of the avatar in `path`: [512, 512, 3] uint8 RGB, mid grey where there is none."""
     file = path / "background.png"
     if not file.is_file():
         return np.full((FRAME_SIZE, FRAME_SIZE, 3), 118, np.uint8)

@@ -44,7 +44,8 @@ class WindowConfig:
                 raise ValueError(f"{name} must be a positive multiple of {feature_ms}, got {value}")
         if self.lookahead_ms < self.hop_ms + feature_ms:
             raise ValueError(
-                f"lookahead_ms must be at least hop_ms + {feature_ms} = {self.hop_ms + feature_ms}, got {self.lookahead_ms}"
+                f"lookahead_ms must be at least hop_ms + {feature_ms} = {self.hop_ms + feature_ms}, "
+                f"got {self.lookahead_ms}"
             )
 
     @property

@@ -1,6 +1,7 @@
 """Emotions as additions to the ARKit coefficients, eased so that a change in mid-stream never jumps.
 
-Source of the combinations: Ekman & Friesen, Facial Action Coding System (1978), emotional prototypes, mapped to ARKit units.
+Source of the combinations: Ekman & Friesen, Facial Action Coding System (1978), emotional prototypes, mapped to ARKit
+units.
 """
 
 import numpy as np

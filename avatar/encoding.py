@@ -17,7 +17,10 @@ class Encoder(Protocol):
 
 class JpegEncoder:
     def encode(self, picture: np.ndarray) -> bytes:
-        return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+        _, data = cv2.imencode(
+            ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        )
+        return data.tobytes()
 
 
 class H264Encoder:
@@ -34,7 +37,12 @@ class H264Encoder:
         codec.framerate = fps
         codec.time_base = Fraction(1, fps)
         codec.gop_size = KEYFRAME_INTERVAL_S * fps
-        codec.options = {"preset": "superfast", "tune": "zerolatency", "crf": "20", "x264-params": "repeat-headers=1:annexb=1"}
+        codec.options = {
+            "preset": "superfast",
+            "tune": "zerolatency",
+            "crf": "20",
+            "x264-params": "repeat-headers=1:annexb=1",
+        }
         codec.thread_count = 1
         self._codec = codec
         self._count = 0

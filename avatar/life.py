@@ -17,8 +17,10 @@ EYE_TURN_DEG = 30.0
 @dataclass(frozen=True, slots=True)
 class LifeConfig:
     """Attributes:
-    blink_interval_s: mean time between blinks. 14 to 26 blinks a minute while people talk or rest (Bentivoglio et al. 1997).
-    blink_closing_s, blink_closed_s, blink_opening_s: a lid closes about twice as fast as it opens (VanderWerf et al. 2003).
+    blink_interval_s: mean time between blinks. 14 to 26 blinks a minute while people talk or rest (Bentivoglio et al.
+        1997).
+    blink_closing_s, blink_closed_s, blink_opening_s: a lid closes about twice as fast as it opens (VanderWerf et al.
+        2003).
     fixation_s: mean length of a fixation while facing somebody.
     gaze_deg: standard deviation of the fixation targets, degrees of eye turn.
     sway_deg, sway_m: amplitude of the slow drift of the head.
@@ -39,7 +41,7 @@ class LifeConfig:
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What life adds at one moment: blendshapes [52] float32 to be added, pose [6] float32 (rad, m) to be composed by addition."""
+    """What life adds at one moment: blendshapes [52] float32 and pose [6] float32 (rad, m), both to be added."""
 
     blendshapes: np.ndarray
     pose: np.ndarray

@@ -31,7 +31,8 @@ class LocalStages:
     ):
         self._avatars_dir = avatars_dir
         self._networks = {
-            stage: engine.load(model_repository / stage / "1" / "model.onnx", config) for stage in ("audio_encoder", "motion", "enhancer")
+            stage: engine.load(model_repository / stage / "1" / "model.onnx", config)
+            for stage in ("audio_encoder", "motion", "enhancer")
         }
         self._renderers: dict[str, Renderer] = {}
         self._threads = {stage: ThreadPoolExecutor(1, thread_name_prefix=stage) for stage in STAGES}
@@ -44,7 +45,9 @@ class LocalStages:
         return Motion(rows["BLENDSHAPES"], rows["POSE"], rows["VISEME"])
 
     async def rasterizer(self, avatar, blendshapes, pose, previous_blendshapes, previous_pose) -> RasterResult:
-        return await self._run("rasterizer", self._rasterize, avatar, blendshapes, pose, previous_blendshapes, previous_pose)
+        return await self._run(
+            "rasterizer", self._rasterize, avatar, blendshapes, pose, previous_blendshapes, previous_pose
+        )
 
     async def enhancer(self, raster: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return (await self._network("enhancer", RASTER=raster, MASK=mask))["IMAGE"]

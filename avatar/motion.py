@@ -42,10 +42,10 @@ class Motion:
 class MotionTrack:
     """Merges the motion of window n = 0, 1, 2, … into rows of 20 ms.
 
-    Window n ends at row e = (n+1)·hop_rows and settles the hop_rows rows that begin `lookahead_rows - 1` before e: so every
-    settled row had at least `lookahead_ms - hop_ms - 10 ms` of audio after its centre, and any time t is settled once the
-    audio up to t + lookahead_ms is there. The first FADE_ROWS of them are cross-faded from window n-1, which removes the
-    step that two windows' different contexts would leave.
+    Window n ends at row e = (n+1)·hop_rows and settles the hop_rows rows that begin `lookahead_rows - 1` before e: so
+    every settled row had at least `lookahead_ms - hop_ms - 10 ms` of audio after its centre, and any time t is
+    settled once the audio up to t + lookahead_ms is there. The first FADE_ROWS of them are cross-faded from window
+    n-1, which removes the step that two windows' different contexts would leave.
     """
 
     def __init__(self, window: WindowConfig):
@@ -96,5 +96,6 @@ class MotionTrack:
 
 
 def _position(time_s: float) -> float:
-    # Row i holds the value at its centre, (i + 0.5) / 50 s. Rounding to 1 ns keeps k/fps on the same side of a row for every path.
+    # Row i holds the value at its centre, (i + 0.5) / 50 s. Rounding to 1 ns keeps k/fps on the same side of a row for
+    # every path.
     return round(time_s * FEATURE_RATE_HZ - 0.5, 9)

@@ -85,7 +85,7 @@ class Producer:
         self._previous: asyncio.Future[np.ndarray] | None = None
 
     async def frames(self, is_cancelled: Callable[[], bool] = lambda: False) -> AsyncIterator[Frame]:
-        """Yields, in order, all frames that the audio pushed so far allows; stops early at an interrupt or when cancelled."""
+        """Yields, in order, the frames that the audio pushed so far allows; stops early at an interrupt or cancel."""
         epoch = self._session.epoch
         async with aclosing(self._in_order()) as ready:
             async for frame in ready:
@@ -144,7 +144,11 @@ class Producer:
             done = self._previous = asyncio.get_running_loop().create_future()
         try:
             result = await self._stages.rasterizer(
-                config.avatar, controls.blendshapes, controls.pose, controls.previous_blendshapes, controls.previous_pose
+                config.avatar,
+                controls.blendshapes,
+                controls.pose,
+                controls.previous_blendshapes,
+                controls.previous_pose,
             )
             landmarks = result.landmarks * np.float32(config.size / result.raster.shape[0])
             if done is None:

@@ -1,4 +1,4 @@
-"""One session: audio in, the controls of each frame out. Holds all of the session's state and runs no network itself."""
+"""One session: audio in, the controls of each frame out. Holds all of the session's state, runs no network."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -56,8 +56,8 @@ class Controls:
 class Session:
     """Audio is pushed; windows are taken, run through the networks elsewhere, and settled; frames' controls are taken.
 
-    The session's clock runs through interrupts: an interrupt cuts the audio at the next frame, puts EASE_FRAMES frames of
-    silence there in which the face comes to rest, and starts a fresh run of audio after them.
+    The session's clock runs through interrupts: an interrupt cuts the audio at the next frame, puts EASE_FRAMES
+    frames of silence there in which the face comes to rest, and starts a fresh run of audio after them.
     """
 
     def __init__(self, config: SessionConfig, window: WindowConfig | None = None):
@@ -98,7 +98,10 @@ class Session:
             self.interrupt()
         if said.emotion is not None or said.emotion_intensity is not None:
             emotion, intensity = self._wish
-            self._wish = (said.emotion or emotion, intensity if said.emotion_intensity is None else said.emotion_intensity)
+            self._wish = (
+                said.emotion or emotion,
+                intensity if said.emotion_intensity is None else said.emotion_intensity,
+            )
             self._emotion.wish(*self._wish)
 
     def interrupt(self) -> None:
@@ -196,7 +199,9 @@ class Session:
 def _ease(start: Motion | None, left: int) -> Motion:
     """The way from `start` to rest with `left` frames to go, the last of them at rest."""
     rest = Motion(
-        np.zeros(BLENDSHAPE_COUNT, np.float32), np.zeros(POSE_COUNT, np.float32), np.eye(VISEME_COUNT, dtype=np.float32)[SILENCE]
+        np.zeros(BLENDSHAPE_COUNT, np.float32),
+        np.zeros(POSE_COUNT, np.float32),
+        np.eye(VISEME_COUNT, dtype=np.float32)[SILENCE],
     )
     if start is None:
         return rest

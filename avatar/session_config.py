@@ -42,7 +42,8 @@ class SessionConfig:
 
     def __post_init__(self):
         _require(8000 <= self.sample_rate_hz <= 48000, "sample_rate", "8000 to 48000 Hz", self.sample_rate_hz)
-        _require(bool(AVATAR_NAME.fullmatch(self.avatar)), "avatar", "a name of a-z, 0-9, _ and -, at most 64 characters", self.avatar)
+        is_name = bool(AVATAR_NAME.fullmatch(self.avatar))
+        _require(is_name, "avatar", "a name of a-z, 0-9, _ and -, at most 64 characters", self.avatar)
         _one_of("fps", self.fps, FRAME_RATES)
         _one_of("encoding", self.encoding, ENCODINGS)
         _one_of("size", self.size, SIZES)
@@ -90,7 +91,8 @@ class InStream:
         for name in parameters:
             if name not in IN_STREAM:
                 raise InvalidParameterError(
-                    f"parameter {name!r} may only stand on the first request of a session; later ones take {', '.join(IN_STREAM)}"
+                    f"parameter {name!r} may only stand on the first request of a session; "
+                    f"later ones take {', '.join(IN_STREAM)}"
                 )
         return cls.of(parameters)
 

@@ -78,5 +78,3 @@ class Speech:
     def forget(self, before_s: float) -> None:
         self._sent.forget(int(before_s * self._sample_rate_hz))
         self.track.forget(before_s)
-
-

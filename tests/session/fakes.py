@@ -1,4 +1,4 @@
-"""Stages that compute something simple but time-dependent, so that a slip in windows, order or state changes the result."""
+"""Stages that compute something simple but time-dependent: a slip in windows, order or state changes the result."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ CONTEXT_ROWS = 2
 
 
 class FakeStages:
-    """audio_encoder: mean level of each 20 ms. motion: a row sees its neighbors on both sides and its place in the window."""
+    """audio_encoder: mean level of each 20 ms. motion: a row sees its neighbors on both sides."""
 
     def __init__(self, jitter: np.random.Generator | None = None, fail_at: int | None = None):
         self._jitter = jitter

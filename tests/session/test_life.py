@@ -26,7 +26,8 @@ def test_different_seeds_live_differently():
 
 
 def test_blinks_are_in_the_human_range():
-    """Bentivoglio et al. 1997: 14 to 26 blinks a minute in rest and conversation; lids must close fully and open again."""
+    """Bentivoglio et al. 1997: 14 to 26 blinks a minute in rest and conversation; lids must close fully and open
+    again."""
     rates = []
     for seed in range(8):
         closure = np.array([signs.blendshapes[BLINK] for signs in play(seed, 60, 120)])
@@ -44,7 +45,9 @@ def test_a_lid_closes_faster_than_it_opens():
 
 def test_gaze_rests_between_saccades():
     signs = play(5, 100, 120)
-    gaze = np.array([s.blendshapes[INDEX["eyeLookOutLeft"]] - s.blendshapes[INDEX["eyeLookInLeft"]] for s in signs]) * 30
+    gaze = (
+        np.array([s.blendshapes[INDEX["eyeLookOutLeft"]] - s.blendshapes[INDEX["eyeLookInLeft"]] for s in signs]) * 30
+    )
     moving = np.abs(np.diff(gaze)) > 1e-3
     assert moving.mean() < 0.12
     assert np.abs(gaze).max() < 12
@@ -54,7 +57,7 @@ def test_sway_is_slow_and_small_and_starts_at_rest():
     poses = np.array([signs.pose for signs in play(11, 30, 300)])
     assert np.all(poses[0] == 0)
     degrees = np.degrees(poses[:, :3])
-    assert 0.3 < degrees.std(0).max() and np.abs(degrees).max() < 5
+    assert degrees.std(0).max() > 0.3 and np.abs(degrees).max() < 5
     assert np.abs(np.diff(degrees, axis=0)).max() < 0.15
     assert np.abs(poses[:, 3:]).max() < 0.006
 

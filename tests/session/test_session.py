@@ -100,7 +100,8 @@ async def test_frames_leave_as_soon_as_their_lookahead_is_there():
 
 
 async def test_windows_merge_to_the_offline_result():
-    """With a network whose context fits the look-ahead, windows must leave no trace: streaming equals the whole file at once."""
+    """With a network whose context fits the look-ahead, windows must leave no trace: streaming equals the whole file
+    at once."""
     pcm = speech_like(3, 16000)
     frames = await play(pcm, [1234] * 30, outputs=frozenset({"VISEME"}), fps=50)
     level = np.abs(pcm.astype(np.float32) / 32768).reshape(-1, 320).mean(1).astype(np.float16).astype(np.float32)
