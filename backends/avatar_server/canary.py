@@ -34,19 +34,17 @@ def probe(address: str, timeout_s: float = 10.0) -> Health:
     with grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         # The stream stays open until the answer is complete: closing it early would cancel the session.
-        call = stub.ModelStreamInfer(
-            iter(requests.get, None), timeout=timeout_s, metadata=(("triton_grpc_error", "true"),)
-        )
+        call = stub.ModelStreamInfer(iter(requests.get, None), timeout=timeout_s)
         try:
             for message in call:
                 if message.error_message:
-                    return Health(False, message.error_message)
+                    # A server whose places are all taken is healthy.
+                    return Health("sessions at once" in message.error_message, message.error_message)
                 frames += bool(message.infer_response.outputs)
                 if message.infer_response.parameters["triton_final_response"].bool_param:
                     break
         except grpc.RpcError as error:
-            is_full = error.code() is grpc.StatusCode.UNAVAILABLE and "sessions at once" in error.details()
-            return Health(is_full, error.details() or error.code().name)
+            return Health(False, error.details() or error.code().name)
         finally:
             requests.put(None)
     if frames != FRAMES:

@@ -31,13 +31,9 @@ class Response:
 
 
 class Stream:
-    """A session on a stream of its own.
+    """A session on a stream of its own."""
 
-    Args:
-        status: ask Triton to end the stream with the model's status code at the first error.
-    """
-
-    def __init__(self, address: str, session: int | str | None = None, model: str = "avatar", status: bool = False):
+    def __init__(self, address: str, session: int | str | None = None, model: str = "avatar"):
         self.session = session or uuid.uuid4().hex
         self.responses: list[Response] = []
         self.code: grpc.StatusCode | None = None
@@ -45,9 +41,8 @@ class Stream:
         self._model = model
         self._requests: queue.Queue = queue.Queue()
         self._channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)])
-        metadata = (("triton_grpc_error", "true"),) if status else ()
         stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._call = stub.ModelStreamInfer(iter(self._requests.get, None), metadata=metadata)
+        self._call = stub.ModelStreamInfer(iter(self._requests.get, None))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
