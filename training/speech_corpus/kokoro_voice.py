@@ -16,6 +16,9 @@ RATE_HZ = 24_000
 FRAME_S = 600 / RATE_HZ
 """One unit of duration: two hops of 300 samples."""
 
+LATE_S = 2 * FRAME_S
+"""By how much the durations run behind the sound (measured on the energy around plosives and sibilants)."""
+
 DURATIONS = "/encoder/Clip_output_0"
 """Tensor of the rounded durations in the published ONNX graph."""
 
@@ -79,6 +82,8 @@ def speak(text: str, voice: str, speed: float = 1.0) -> Utterance:
     )
     audio = np.asarray(audio, dtype=np.float32).ravel()
     durations_s = np.asarray(durations, dtype=np.float64).ravel() * FRAME_S
+    durations_s[0] -= LATE_S
+    durations_s[-1] += LATE_S
     timed = list(zip(["^", *(TO_IPA.get(s, s) for s in symbols), "$"], durations_s, strict=True))
     audio, phones = conform(audio, RATE_HZ, phones_from_symbols(timed, audio, RATE_HZ))
     return Utterance(audio, phones, text, f"kokoro:{voice}")
