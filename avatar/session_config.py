@@ -63,7 +63,7 @@ class SessionConfig:
         types = {field.name: field.type for field in fields(cls)}
         values = {}
         for name, value in parameters.items():
-            if name in ("event",):
+            if name == "event":
                 continue
             key = "sample_rate_hz" if name == "sample_rate" else name
             if key not in types or name == "sample_rate_hz":
