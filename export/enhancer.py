@@ -8,7 +8,7 @@ from torch import nn
 from avatar.config import FRAME_SIZE
 from avatar.enhancer import IMAGE, MASK, RASTER
 from avatar.networks.enhancer import Enhancer, EnhancerConfig
-from export.onnx import save, store_weights_in_half, trace
+from export.onnx import save, store_deep_weights_in_bytes, store_weights_in_half, trace
 
 
 def load(checkpoint: str | None) -> Enhancer:
@@ -26,5 +26,6 @@ def export(checkpoint: str | None, path: Path) -> nn.Module:
     network = load(checkpoint)
     raster = torch.zeros(2, FRAME_SIZE, FRAME_SIZE, 4, dtype=torch.uint8)
     mask = torch.zeros(2, FRAME_SIZE, FRAME_SIZE, dtype=torch.uint8)
-    save(store_weights_in_half(trace(network, (raster, mask), (RASTER, MASK), (IMAGE,))), path)
+    model = trace(network, (raster, mask), (RASTER, MASK), (IMAGE,))
+    save(store_weights_in_half(store_deep_weights_in_bytes(model)), path)
     return network

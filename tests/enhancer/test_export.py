@@ -10,7 +10,13 @@ onnx = pytest.importorskip("onnx")
 
 from avatar.networks.enhancer import Enhancer, EnhancerConfig  # noqa: E402
 from export.enhancer import export, load  # noqa: E402
-from export.onnx import largest_difference  # noqa: E402
+from export.onnx import (  # noqa: E402
+    BYTE_STORAGE_ELEMENTS,
+    largest_difference,
+    save,
+    store_deep_weights_in_bytes,
+    trace,
+)
 
 pytestmark = pytest.mark.training
 
@@ -47,6 +53,26 @@ def test_engines_give_the_network_picture(exported, engine, batch):
         changed = network(*(torch.from_numpy(value) for value in values)).numpy() != values[0]
     assert changed.mean() > 0.5
     assert max(largest_difference(path, network, values, engine)) <= 1
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_deep_weights_in_bytes_give_nearly_the_same(tmp_path, engine):
+    """Half a step of 1/127 of the largest weight is lost at most, which averages out over the inputs of an output."""
+    pytest.importorskip(engine)
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(512, 1024, 1), torch.nn.ReLU(), torch.nn.Conv2d(1024, 512, 1), torch.nn.Conv2d(512, 8, 1)
+    )
+    x = torch.randn(2, 512, 4, 4)
+    model = store_deep_weights_in_bytes(trace(network, (x,), ("X",), ("Y",)))
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    sizes = {len(tensor.raw_data) for tensor in stored.values() if tensor.data_type == onnx.TensorProto.INT8}
+    assert max(sizes) == 1024 * 512 == BYTE_STORAGE_ELEMENTS
+    assert sum(node.op_type == "MatMul" for node in model.graph.node) == 2
+    save(model, tmp_path / "model.onnx")
+    with torch.inference_mode():
+        spread = float(network(x).std())
+    assert largest_difference(tmp_path / "model.onnx", network, (x.numpy(),), engine)[0] < 0.05 * spread
 
 
 def test_signature_is_the_stage_contract(exported):
