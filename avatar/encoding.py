@@ -41,16 +41,24 @@ class H264Encoder:
             "preset": "superfast",
             "tune": "zerolatency",
             "crf": "20",
-            "x264-params": "repeat-headers=1:annexb=1",
+            "x264-params": "repeat-headers=1:annexb=1:scenecut=0",
         }
         codec.thread_count = 1
         self._codec = codec
         self._count = 0
+        self._is_key_wanted = False
+
+    def request_keyframe(self) -> None:
+        """The next picture becomes a key frame."""
+        self._is_key_wanted = True
 
     def encode(self, picture: np.ndarray) -> bytes:
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame.pts = self._count
         frame.time_base = self._codec.time_base
+        if self._is_key_wanted:
+            frame.pict_type = self._av.video.frame.PictureType.I
+            self._is_key_wanted = False
         self._count += 1
         return b"".join(bytes(packet) for packet in self._codec.encode(frame))
 

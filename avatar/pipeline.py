@@ -4,10 +4,11 @@ The stages themselves are somebody else's: in this process (`avatar.local`) or T
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,9 @@ from avatar.speech import Window
 
 OUTPUTS = ("FRAME", "PACKET", "INDEX", "PTS", "AUDIO_OUT", "BLENDSHAPES", "POSE", "LANDMARKS", "VISEME", "STATE")
 PICTURES = frozenset({"FRAME", "PACKET"})
+DROP_AFTER_S = 0.1
+"""How late the work on a live frame may begin."""
+
 FRAMES_IN_FLIGHT = 4
 """Enough for every stage to hold one frame, few enough that an interrupt wastes little work."""
 
@@ -53,6 +57,8 @@ class Frame:
         frame: [size, size, 3 or 4] uint8, None unless asked for. packet: bytes as uint8 [N], None unless asked for.
         landmarks: [68, 2] float32 in pixels of the delivered size, None unless asked for.
         epoch: interrupts before this frame.
+        due_s: when it was due, on the clock of `time.monotonic()`.
+        is_dropped: whether its picture was left out to keep real time.
     """
 
     index: int
@@ -66,10 +72,15 @@ class Frame:
     frame: np.ndarray | None = None
     packet: np.ndarray | None = None
     landmarks: np.ndarray | None = None
+    due_s: float = 0.0
+    is_dropped: bool = False
 
 
 class Producer:
     """Makes the frames of one session. Keeps what one picture hands to the next; at most one `frames` runs at a time.
+
+    A live session keeps real time: a frame whose work would begin later than `DROP_AFTER_S` after it was due comes
+    without its picture, so that the lag stays bounded and the pictures left out lie evenly.
 
     Args:
         background: [512, 512, 3] uint8, the plate behind the head.
@@ -83,6 +94,13 @@ class Producer:
         self._outputs = outputs
         self._encoder = encoding.encoder(session.config.encoding, session.config.size, session.config.fps)
         self._previous: asyncio.Future[np.ndarray] | None = None
+        self._shown: Controls | None = None
+        self._silent_motion: Motion | None = None
+
+    def request_keyframe(self) -> None:
+        """The next picture of an H.264 session can be decoded without those before; other encodings always can."""
+        if isinstance(self._encoder, encoding.H264Encoder):
+            self._encoder.request_keyframe()
 
     async def frames(self, is_cancelled: Callable[[], bool] = lambda: False) -> AsyncIterator[Frame]:
         """Yields, in order, the frames that the audio pushed so far allows; stops early at an interrupt or cancel."""
@@ -99,7 +117,7 @@ class Producer:
         try:
             async with aclosing(self._controls()) as ready:
                 async for controls in ready:
-                    pending.append(asyncio.create_task(self._frame(controls)))
+                    pending.append(asyncio.create_task(self._frame(*self._scheduled(controls))))
                     if len(pending) >= FRAMES_IN_FLIGHT:
                         yield await pending.popleft()
             while pending:
@@ -132,11 +150,26 @@ class Producer:
         return None if window is None else asyncio.create_task(self._analyze(window))
 
     async def _analyze(self, window: Window) -> Motion:
-        return await self._stages.motion(await self._stages.audio_encoder(window.audio))
+        if window.audio.any():
+            return await self._stages.motion(await self._stages.audio_encoder(window.audio))
+        # The networks keep no state, so that digital silence always moves the face in the same way.
+        if self._silent_motion is None:
+            self._silent_motion = await self._stages.motion(await self._stages.audio_encoder(window.audio))
+        return self._silent_motion
 
-    async def _frame(self, controls: Controls) -> Frame:
-        if not self._outputs & (PICTURES | {"LANDMARKS"}):
-            return _without_picture(controls)
+    def _scheduled(self, controls: Controls) -> tuple[Controls, float, bool]:
+        """Controls relative to the picture shown last, when the frame is due, and whether its picture is left out."""
+        due_s = self._session.playout.due_s(controls.index)
+        if self._session.config.live and time.monotonic() > due_s + DROP_AFTER_S:
+            return controls, due_s, True
+        if self._shown is not None:
+            controls = replace(controls, previous_blendshapes=self._shown.blendshapes, previous_pose=self._shown.pose)
+        self._shown = controls
+        return controls, due_s, False
+
+    async def _frame(self, controls: Controls, due_s: float, is_dropped: bool) -> Frame:
+        if is_dropped or not self._outputs & (PICTURES | {"LANDMARKS"}):
+            return _without_picture(controls, due_s, is_dropped=is_dropped)
         config = self._session.config
         previous, done = self._previous, None
         if self._outputs & PICTURES:
@@ -152,7 +185,7 @@ class Producer:
             )
             landmarks = result.landmarks * np.float32(config.size / result.raster.shape[0])
             if done is None:
-                return _without_picture(controls, landmarks)
+                return _without_picture(controls, due_s, landmarks)
             image = await self._stages.enhancer(result.raster, result.mask)
             before = np.zeros_like(image) if previous is None else await previous
             stable = await self._stages.stabilizer(image, before, result.motion_vectors)
@@ -162,19 +195,19 @@ class Producer:
                 done.set_exception(error)
                 done.exception()  # marked as seen: the frame's own task carries the error
             raise
-        return self._deliver(controls, stable, landmarks)
+        return self._deliver(controls, due_s, stable, landmarks)
 
-    def _deliver(self, controls: Controls, stable: np.ndarray, landmarks: np.ndarray) -> Frame:
+    def _deliver(self, controls: Controls, due_s: float, stable: np.ndarray, landmarks: np.ndarray) -> Frame:
         config = self._session.config
         picture = stable if config.alpha else compositor.over(stable, self._background)
         picture = compositor.resize(picture, config.size)
         packet = None
         if self._encoder is not None:
             packet = np.frombuffer(self._encoder.encode(picture), np.uint8)
-        return _without_picture(controls, landmarks, frame=picture if packet is None else None, packet=packet)
+        return _without_picture(controls, due_s, landmarks, frame=picture if packet is None else None, packet=packet)
 
 
-def _without_picture(controls: Controls, landmarks: np.ndarray | None = None, **picture) -> Frame:
+def _without_picture(controls: Controls, due_s: float, landmarks: np.ndarray | None = None, **picture) -> Frame:
     return Frame(
         index=controls.index,
         pts_s=controls.pts_s,
@@ -185,5 +218,6 @@ def _without_picture(controls: Controls, landmarks: np.ndarray | None = None, **
         viseme=controls.viseme,
         state=controls.state,
         landmarks=landmarks,
+        due_s=due_s,
         **picture,
     )

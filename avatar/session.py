@@ -1,5 +1,6 @@
 """One session: audio in, the controls of each frame out. Holds all of the session's state, runs no network."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from avatar.emotion import EmotionState
 from avatar.errors import SessionNotFoundError
 from avatar.life import Life
 from avatar.motion import POSE_COUNT, Motion
+from avatar.playout import Playout
 from avatar.session_config import InStream, SessionConfig
 from avatar.speech import Speech, Window
 from avatar.stabilizer import kalman
@@ -67,6 +69,7 @@ class Session:
         self.next_index = 0
         self._delivered = 0
         self.ended = False
+        self.playout = Playout(config.fps, config.lookahead_ms)
         self._life = Life(config.seed)
         self._emotion = EmotionState()
         self._wish = (config.emotion, config.emotion_intensity)
@@ -81,8 +84,8 @@ class Session:
 
     # ------------------------------------------------------------------ in
 
-    def push(self, pcm: np.ndarray) -> None:
-        """Takes a chunk: [N] int16 at the session's rate, N >= 0.
+    def push(self, pcm: np.ndarray, at_s: float | None = None) -> None:
+        """Takes a chunk: [N] int16 at the session's rate, N >= 0; `at_s` is when it came (monotonic), now by default.
 
         Raises:
             InvalidAudioError: wrong type or shape.
@@ -91,6 +94,8 @@ class Session:
         if self.ended:
             raise SessionNotFoundError("a session takes no audio after its end; open a new session")
         self._speech.push(check_pcm(pcm))
+        if pcm.size:
+            self.playout.arrived(pcm.size / self.config.sample_rate_hz, time.monotonic() if at_s is None else at_s)
 
     def tell(self, said: InStream) -> None:
         """Takes what a request says beside audio; an interrupt works before the audio of the same request."""
@@ -112,11 +117,23 @@ class Session:
         self._base_index = self.next_index + EASE_FRAMES
         self._ease_left = EASE_FRAMES
         self._ease_from = self._last_motion
+        self.playout.restart(self._base_index, time.monotonic())
 
     def end(self) -> None:
         """No more audio will come; the frames of what was sent are still made."""
         self.ended = True
         self._speech.end()
+        self.playout.ended(time.monotonic())
+
+    @property
+    def rest_index(self) -> int:
+        """The frame at which the face has come to rest after the latest interrupt, -1 before any."""
+        return self._base_index - 1
+
+    @property
+    def lag_s(self) -> float:
+        """Audio beyond the look-ahead whose frames have not been delivered."""
+        return self.playout.lag_s(self._delivered)
 
     # ------------------------------------------------------------------ windows
 

@@ -9,7 +9,7 @@ from avatar.errors import InvalidParameterError
 
 ENCODINGS = ("raw", "jpeg", "h264")
 LOOKAHEADS_MS = (200,)
-EVENTS = ("interrupt",)
+EVENTS = ("interrupt", "keyframe")
 AVATAR_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 IN_STREAM = ("emotion", "emotion_intensity", "event")
 """Parameters that any request of a session may carry, not only the first."""
@@ -27,6 +27,7 @@ class SessionConfig:
     lookahead_ms: audio that must follow a frame's own time before the frame is made.
     emotion, emotion_intensity: one of `avatar.emotion.EMOTIONS`, and 0 to 1.
     seed: of blinks, gaze and sway; the same seed and audio give the same frames.
+    live: keep real time; frames that the server cannot make in time come without their picture.
     """
 
     sample_rate_hz: int = 16_000
@@ -39,6 +40,7 @@ class SessionConfig:
     emotion: str = "neutral"
     emotion_intensity: float = 1.0
     seed: int = 0
+    live: bool = False
 
     def __post_init__(self):
         _require(8000 <= self.sample_rate_hz <= 48000, "sample_rate", "8000 to 48000 Hz", self.sample_rate_hz)

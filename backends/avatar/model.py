@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from front.call import Call, read
+from front.call import Call, label, read
+from front.limits import Limits
 from front.metrics import Metrics
 from front.reply import Cancelled, Reply
 from front.sessions import Open, Sessions
@@ -26,7 +27,7 @@ from front.stages import BlsStages
 from avatar import catalog, compositor, encoding
 from avatar.config import FRAME_RATES, FRAME_SIZE
 from avatar.errors import AvatarError, CapacityError, SessionNotFoundError
-from avatar.pipeline import FRAMES_IN_FLIGHT, Producer
+from avatar.pipeline import FRAMES_IN_FLIGHT, Frame, Producer
 from avatar.session import Session
 from avatar.session_config import InStream, SessionConfig
 
@@ -50,7 +51,13 @@ class TritonPythonModel:
         self.limit = int(setting("max_sessions", 4))
         self.avatars_dir = Path(setting("avatars_dir", catalog.AVATARS_DIR))
         self.sessions = Sessions(self.limit, float(setting("session_idle_s", 60)))
-        self.metrics = Metrics()
+        allowed = Limits()
+        self.limits = replace(
+            allowed,
+            chunk_s=float(setting("max_chunk_s", allowed.chunk_s)),
+            session_s=float(setting("max_session_s", allowed.session_s)),
+        )
+        self.metrics = Metrics(self.limit)
         self.stages = BlsStages(self.metrics.stage)
         self.background = functools.lru_cache(maxsize=16)(catalog.background)
         self.sweeper = None
@@ -85,45 +92,63 @@ class TritonPythonModel:
             entry = self._open(call) if call.is_start else self.sessions.get(call.key)
             said = InStream.of(call.parameters) if call.is_start else InStream.from_parameters(call.parameters)
             await self._take_turn(entry, call, said, reply)
-        except BaseException:
+        except BaseException as error:
             # An error ends its session; the requests that wait for their turn find it so.
             if entry is not None:
-                self._close(entry)
+                self._close(entry, "cancelled" if isinstance(error, Cancelled) else "failed", error)
             raise
         if call.is_end:
-            self._close(entry)
+            self._close(entry, "ended")
 
     async def _take_turn(self, entry: Open, call: Call, said: InStream, reply: Reply):
         session = entry.session
+        came_s = time.monotonic()
         if said.event == "interrupt":
             # Not in its turn: what is being made and what waits is dropped now.
             session.interrupt()
+            entry.interrupted_s = came_s
             self.metrics.interrupts.increment(1)
+        if said.event == "keyframe":
+            entry.producer.request_keyframe()
         epoch = session.epoch
-        if call.pcm.size and entry.first_audio_s is None:
-            entry.first_audio_s = time.perf_counter()
-        async with self.sessions.turn(entry):
-            session.tell(replace(said, event=None))
-            if session.epoch == epoch:
-                session.push(call.pcm)
-            if call.is_end:
-                session.end()
-            if session.epoch == epoch or call.is_end:
-                await self._send_frames(entry, call.outputs, reply)
+        audio_s = call.pcm.size / session.config.sample_rate_hz
+        self.limits.check(audio_s, entry.waiting_s + audio_s, entry.audio_s + audio_s)
+        if audio_s and entry.first_audio_s is None:
+            entry.first_audio_s = came_s
+        entry.audio_s += audio_s
+        self.metrics.audio_s.increment(audio_s)
+        entry.waiting_s += audio_s
+        try:
+            async with self.sessions.turn(entry):
+                session.tell(replace(said, event=None))
+                if session.epoch == epoch:
+                    session.push(call.pcm, came_s)
+                if call.is_end:
+                    session.end()
+                if session.epoch == epoch or call.is_end:
+                    await self._send_frames(entry, call.outputs, reply)
+        finally:
+            entry.waiting_s -= audio_s
 
     def _open(self, call: Call) -> Open:
         config = SessionConfig.from_parameters(call.parameters)
         folder = catalog.folder(config.avatar, self.avatars_dir)
         try:
-            self.sessions.admit(call.key)
+            replaced = self.sessions.admit(call.key)
         except CapacityError:
             self.metrics.refused.increment(1)
             raise
+        if replaced is not None:
+            self._note_closed(replaced, "replaced")
         session = Session(config)
         producer = Producer(session, self.stages, self.background(folder), call.outputs)
         entry = self.sessions.open(call.key, session, producer, call.outputs)
         self.metrics.sessions.increment(1)
         self.metrics.sessions_active.set(len(self.sessions))
+        pb_utils.Logger.log_info(
+            f"session={label(call.key)} opened: avatar {config.avatar}, {config.fps} FPS, {config.size} px, "
+            f"{config.encoding}, {config.sample_rate_hz} Hz"
+        )
         return entry
 
     async def _send_frames(self, entry: Open, outputs: frozenset[str], reply: Reply):
@@ -133,27 +158,56 @@ class TritonPythonModel:
         async with aclosing(entry.producer.frames(must_stop)) as frames:
             async for frame in frames:
                 await reply.send(frame, outputs & entry.outputs)
-                self.metrics.frames.increment(1)
-                if not entry.has_sent:
-                    entry.has_sent = True
-                    self.metrics.first_frame_s.observe(
-                        time.perf_counter() - (entry.first_audio_s or time.perf_counter())
-                    )
+                self._note_sent(entry, frame)
         if reply.is_cancelled():
             raise Cancelled
         if not entry.is_open:
             raise SessionNotFoundError(f"session {entry.key!r} ended: another one was started with its id")
 
-    def _close(self, entry: Open):
+    def _note_sent(self, entry: Open, frame: Frame):
+        now_s = time.monotonic()
+        latency_s = max(0.0, now_s - frame.due_s)
+        is_late = latency_s > 1 / entry.session.config.fps
+        entry.frames += 1
+        entry.dropped += frame.is_dropped
+        entry.late += is_late
+        self.metrics.frames.increment(1)
+        if frame.is_dropped:
+            self.metrics.dropped.increment(1)
+        if is_late:
+            self.metrics.late.increment(1)
+        self.metrics.frame_latency_s.observe(latency_s)
+        if entry.last_frame_s is None:
+            self.metrics.first_frame_s.observe(now_s - (entry.first_audio_s or now_s))
+        else:
+            self.metrics.frame_interval_s.observe(now_s - entry.last_frame_s)
+        entry.last_frame_s = now_s
+        if entry.interrupted_s is not None and frame.index >= entry.session.rest_index:
+            self.metrics.rest_s.observe(now_s - entry.interrupted_s)
+            entry.interrupted_s = None
+
+    def _close(self, entry: Open, reason: str, error: BaseException | None = None):
+        was_open = entry.is_open
         self.sessions.close(entry)
+        if was_open:
+            self._note_closed(entry, reason, error)
+
+    def _note_closed(self, entry: Open, reason: str, error: BaseException | None = None):
+        self.metrics.closed(reason)
         self.metrics.sessions_active.set(len(self.sessions))
+        # The text of an error that is no AvatarError stands in the log already, with its traceback.
+        detail = f" ({error})" if isinstance(error, AvatarError) else ""
+        pb_utils.Logger.log_info(
+            f"session={label(entry.key)} {reason}{detail}: {entry.audio_s:.2f} s of audio, {entry.frames} frames, "
+            f"{entry.dropped} dropped, {entry.late} late, {entry.session.epoch} interrupts"
+        )
 
     async def _sweep(self):
         while True:
             await asyncio.sleep(SWEEP_S)
             for entry in self.sessions.sweep():
-                self.metrics.sessions_active.set(len(self.sessions))
-                pb_utils.Logger.log_info(f"session {entry.key!r} was idle for too long and is closed")
+                self._note_closed(entry, "idle")
+            self.metrics.audio_lag_s.set(max((entry.session.lag_s for entry in self.sessions), default=0.0))
 
 
 def _warm_up():

@@ -144,6 +144,33 @@ def test_h264_packets(toy_server):
     assert (pictures[0].width, pictures[0].height) == (512, 512)
 
 
+def test_h264_key_frame_on_request(toy_server):
+    pytest.importorskip("av")
+    with Stream(toy_server.grpc_address) as stream:
+        stream.send(speech(1.0), "0", start=True, parameters={"encoding": "h264"}, outputs=("PACKET",))
+        stream.wait(1)
+        stream.send(speech(1.0), "1", parameters={"event": "keyframe"}, end=True, outputs=("PACKET",))
+        stream.wait(2)
+    # A sequence parameter set (NAL type 7) stands before each key frame.
+    keys = {name: [f["PACKET"][4] & 0x1F == 7 for f in stream.frames(name)] for name in ("0", "1")}
+    assert [k for k, is_key in enumerate(keys["0"]) if is_key] == [0]
+    assert [k for k, is_key in enumerate(keys["1"]) if is_key] == [0]
+
+
+def test_a_live_session_says_which_pictures_it_left_out(toy_server, metrics):
+    dropped = metrics("avatar_frames_dropped_total")
+    with Stream(toy_server.grpc_address) as stream:
+        outputs = ("INDEX", "FRAME", "AUDIO_OUT")
+        pcm = speech(4.0)
+        # The toy makes about 200 frames a second: eleven sessions' worth of work in one cannot be in time.
+        stream.send(pcm, start=True, end=True, parameters={"live": True, "fps": 60}, outputs=outputs)
+        stream.wait(1)
+    frames = stream.frames()
+    assert [int(frame["INDEX"][0]) for frame in frames] == list(range(240))
+    np.testing.assert_array_equal(np.concatenate([frame["AUDIO_OUT"] for frame in frames]), pcm)
+    assert sum("FRAME" not in frame for frame in frames) == metrics("avatar_frames_dropped_total") - dropped
+
+
 def test_empty_session(toy_server):
     stream = run(toy_server, [np.zeros(0, np.int16)])
     assert stream.frames() == []

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import time
 import types
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_codes(monkeypatch, error, code):
         ({"fps": "fast"}, "'fps' must be int, got 'fast'"),
         ({"sample_rate": 4000}, "'sample_rate' must be 8000 to 48000 Hz, got 4000"),
         ({"alpha": 2}, "'alpha' must be bool"),
-        ({"event": "explode"}, "'event' must be one of interrupt"),
+        ({"event": "explode"}, "'event' must be one of interrupt, keyframe"),
         ({"avatar": "nobody"}, "avatar 'nobody' is not installed; installed are default"),
         ({"avatar": "../default"}, "'avatar' must be a name"),
         ({"avatar": ""}, "'avatar' must be a name"),
@@ -110,12 +111,48 @@ def test_an_error_ends_its_session_only(toy_server, metrics):
     assert metrics("avatar_sessions_active") == 0
 
 
+def _refusal_ms(server) -> float:
+    with Stream(server.grpc_address) as stream:
+        started_s = time.monotonic()
+        stream.send(SECOND, start=True, end=True)
+        return 1000 * (stream.wait(1)[-1].at_s - started_s)
+
+
+def test_one_request_holds_at_most_a_minute(toy_server):
+    minute = np.zeros(60 * 16_000, np.int16)
+    with Stream(toy_server.grpc_address) as stream:
+        stream.send(minute, start=True, end=True, outputs=("BLENDSHAPES",))
+        stream.wait(1)
+        assert len(stream.frames()) == 1800
+    error = refused(toy_server, pcm=np.concatenate([minute, SECOND]))
+    assert "at most 60 s of audio, got 61.0 s; send the audio in several requests" in error
+
+
+def test_audio_that_waits_is_bounded(toy_server, metrics):
+    with Stream(toy_server.grpc_address) as stream:
+        stream.send(start=True)
+        stream.wait(1)
+        for i in range(12):
+            stream.send(np.zeros(60 * 16_000, np.int16), f"chunk {i}", outputs=("FRAME",))
+        stream.wait_until(lambda: any(response.error for response in stream.responses))
+        error = next(response.error for response in stream.responses if response.error)
+        stream.wait(13)
+    assert "at most 600 s of audio may wait for its frames, got 660.0 s" in error
+    assert metrics("avatar_sessions_active") == 0
+
+
 def test_one_session_too_many_is_refused_at_once(toy_server, metrics):
     open_ones = [Stream(toy_server.grpc_address) for _ in range(3)]
     for stream in open_ones:
         stream.send(start=True)
         stream.wait(1)
-    assert "at most 3 sessions at once and all are taken; retry later" in refused(toy_server)
+    refusals = metrics("avatar_sessions_refused_total")
+    assert (
+        refused(toy_server) == "RESOURCE_EXHAUSTED: this server runs at most 3 sessions at once, 3 are in use; "
+        "retry later or on another server"
+    )
+    assert metrics("avatar_sessions_refused_total") == refusals + 1
+    assert min(_refusal_ms(toy_server) for _ in range(5)) < 50
     for stream in open_ones:
         stream.send(end=True)
         stream.wait(2)

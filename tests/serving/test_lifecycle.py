@@ -51,9 +51,9 @@ def test_end_frees_the_session(toy_server, metrics):
 
 def test_client_killed_in_the_middle_of_a_request(toy_server, metrics):
     frames = metrics("avatar_frames_total")
-    vanish(toy_server, seconds=600, responses=3)
+    vanish(toy_server, seconds=60, responses=3)
     wait_for(lambda: metrics("avatar_sessions_active") == 0)
-    assert metrics("avatar_frames_total") - frames < 18_000, "the work must stop when nobody waits for it"
+    assert metrics("avatar_frames_total") - frames < 1_800, "the work must stop when nobody waits for it"
 
 
 def test_client_killed_between_requests(toy_server, metrics):
@@ -73,7 +73,7 @@ def test_request_after_the_session_idled_out(toy_server, metrics):
 
 def test_cancelled_stream(toy_server, metrics):
     stream = Stream(toy_server.grpc_address)
-    stream.send(np.tile(SECOND, 600), start=True, outputs=("FRAME",))
+    stream.send(np.tile(SECOND, 60), start=True, outputs=("FRAME",))
     stream.wait_until(lambda: len(stream.responses) > 2)
     stream.cancel()
     wait_for(lambda: metrics("avatar_sessions_active") == 0)
@@ -81,7 +81,7 @@ def test_cancelled_stream(toy_server, metrics):
 
 def test_restart_with_the_same_id(toy_server, metrics):
     with Stream(toy_server.grpc_address, session="again") as stream:
-        stream.send(np.tile(SECOND, 120), "0", start=True, outputs=("INDEX", "FRAME"))
+        stream.send(np.tile(SECOND, 60), "0", start=True, outputs=("INDEX", "FRAME"))
         stream.wait_until(lambda: len(stream.responses) > 2)
         stream.send(SECOND, "1", start=True, end=True)
         errors = [response.error for response in stream.wait(2) if response.error]
@@ -93,7 +93,7 @@ def test_restart_with_the_same_id(toy_server, metrics):
 
 def test_a_long_request_does_not_hold_up_another_session(toy_server):
     with Stream(toy_server.grpc_address) as long, Stream(toy_server.grpc_address) as short:
-        long.send(np.tile(SECOND, 120), start=True, end=True, outputs=("FRAME",))
+        long.send(np.tile(SECOND, 60), start=True, end=True, outputs=("FRAME",))
         long.wait_until(lambda: len(long.responses) > 2)
         short.send(SECOND, start=True, end=True, outputs=("FRAME",))
         short.wait(1)

@@ -60,3 +60,14 @@ def test_h264_gives_one_decodable_packet_for_each_picture(fps):
     assert np.abs(frames[-1].astype(int) - picture(2 * fps)).mean() < 4
     # A key frame with its parameter sets every two seconds lets a late viewer in.
     assert packets[2 * fps][4] & 0x1F == 7
+
+
+def test_h264_key_frame_on_request():
+    encoder = encoding.encoder("h264", 256, 30)
+    packets = []
+    for k in range(20):
+        if k == 11:
+            encoder.request_keyframe()
+        packets.append(encoder.encode(picture(k)))
+    # A sequence parameter set (7) stands before each key frame.
+    assert [k for k, packet in enumerate(packets) if packet[4] & 0x1F == 7] == [0, 11]

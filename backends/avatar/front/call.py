@@ -1,6 +1,7 @@
 """A Triton request as a plain value."""
 
 import json
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,11 @@ def read(request) -> Call:
         },
         outputs=frozenset(request.requested_output_names()),
     )
+
+
+def label(key: int | str) -> str:
+    """A session's id as it stands in the log: without what could be taken for more than a name."""
+    return re.sub(r"[^\w.:-]", "?", str(key), flags=re.ASCII)[:64]
 
 
 def _flag(request, name: str) -> bool:

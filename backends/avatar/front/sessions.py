@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,9 +20,13 @@ class Open:
         outputs: tensors that its first request asked for.
         lock: held by the request whose frames are being made; requests get it in the order in which they came.
         waiting: requests that have come and are not answered.
+        waiting_s: audio in them.
+        audio_s: audio received in all.
         seen_s: when the latest of them was answered.
         first_audio_s: when the first audio came, None before.
-        has_sent: whether a frame has been sent.
+        last_frame_s: when the latest frame was sent, None before the first.
+        interrupted_s: when an interrupt came whose frame at rest has not been sent, else None.
+        frames, dropped, late: frames sent; of them without their picture; of them after their time.
         is_open: false once it has ended; requests that still wait for their turn then find it so.
     """
 
@@ -33,8 +37,14 @@ class Open:
     seen_s: float
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
+    waiting_s: float = 0.0
+    audio_s: float = 0.0
     first_audio_s: float | None = None
-    has_sent: bool = False
+    last_frame_s: float | None = None
+    interrupted_s: float | None = None
+    frames: int = 0
+    dropped: int = 0
+    late: int = 0
     is_open: bool = True
 
 
@@ -56,8 +66,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, key: int | str) -> None:
-        """Makes room for a session: one of the same key that is still open ends.
+    def __iter__(self) -> Iterator[Open]:
+        return iter(self._open.values())
+
+    def admit(self, key: int | str) -> Open | None:
+        """Makes room for a session: one of the same key that is still open ends and is returned.
 
         Raises:
             CapacityError: there are as many as there may be.
@@ -66,9 +79,10 @@ class Sessions:
             self.close(old)
         if len(self._open) >= self._limit:
             raise CapacityError(
-                f"this server runs at most {self._limit} sessions at once and all are taken; retry later or on "
-                "another server"
+                f"RESOURCE_EXHAUSTED: this server runs at most {self._limit} sessions at once, {len(self._open)} are "
+                "in use; retry later or on another server"
             )
+        return old
 
     def open(self, key: int | str, session: Session, producer: Producer, outputs: frozenset[str]) -> Open:
         self.admit(key)
