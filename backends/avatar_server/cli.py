@@ -30,6 +30,9 @@ def add_serve_parser(subparsers) -> None:
     parser.add_argument(
         "--session-idle", type=float, metavar="S", help="seconds after which a silent session is closed"
     )
+    parser.add_argument(
+        "--precision", choices=("f32", "bf16"), help="of the networks (default: bf16 where the CPU computes in it)"
+    )
     parser.add_argument("triton_arguments", nargs="*", metavar="-- ARG", help="further arguments for tritonserver")
     parser.set_defaults(run=serve)
 
@@ -130,6 +133,7 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
         "stop_timeout_s": getattr(arguments, "stop_timeout", None),
         "max_sessions": getattr(arguments, "max_sessions", None),
         "session_idle_s": getattr(arguments, "session_idle", None),
+        "precision": getattr(arguments, "precision", None),
         "arguments": tuple(getattr(arguments, "triton_arguments", ())),
     }
     return ServerConfig(**{name: value for name, value in given.items() if value is not None})

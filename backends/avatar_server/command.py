@@ -55,7 +55,7 @@ def environment(config: ServerConfig, interpreter: Interpreter) -> dict[str, str
     variables["PYTHONNOUSERSITE"] = "1"
     variables["AVATAR_AVATARS_DIR"] = str(config.avatars_dir.resolve())
     variables["AVATAR_CACHE_DIR"] = str(config.cache_dir.resolve())
-    for name in ("max_sessions", "session_idle_s"):
+    for name in ("max_sessions", "session_idle_s", "precision"):
         if (value := getattr(config, name)) is not None:
             variables[f"AVATAR_{name.upper()}"] = str(value)
     return variables

@@ -21,6 +21,8 @@ class ServerConfig:
     http_port, grpc_port, metrics_port: 0 takes a free port.
     models: names of the models to serve, all of the repository if empty.
     max_sessions, session_idle_s: admission limit and idle limit of the `avatar` model; None keeps its configuration's.
+    precision: what networks compute in, `f32` or `bf16`; None keeps each model's configuration, which takes bfloat16
+        where the CPU computes in it.
     shm_bytes: shared memory of each model's process. Too small is safe but slow: it grows under load and never shrinks.
     start_timeout_s: time for all models to load.
     stop_timeout_s: time that running requests are given when the server stops.
@@ -39,6 +41,7 @@ class ServerConfig:
     models: tuple[str, ...] = ()
     max_sessions: int | None = None
     session_idle_s: float | None = None
+    precision: str | None = None
     shm_bytes: int = 64 << 20
     start_timeout_s: float = 180.0
     stop_timeout_s: float = 10.0
@@ -50,6 +53,8 @@ class ServerConfig:
         for name in ("http_port", "grpc_port", "metrics_port"):
             if not 0 <= getattr(self, name) < 65536:
                 raise ValueError(f"{name} must be 0 (any free port) to 65535, got {getattr(self, name)}")
+        if self.precision not in (None, "f32", "bf16"):
+            raise ValueError(f"precision must be f32 or bf16, got {self.precision!r}; leave it out for the CPU's own")
         for name in ("shm_bytes", "start_timeout_s", "stop_timeout_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")

@@ -28,7 +28,7 @@ class TritonPythonModel:
             EngineConfig(
                 engine=parameters.get("engine", "auto"),
                 threads=_threads(config, parameters),
-                precision=parameters.get("precision", "auto"),
+                precision=os.environ.get("AVATAR_PRECISION") or parameters.get("precision", "auto"),
                 cache_dir=Path(cache_dir) if cache_dir else None,
             ),
         )
