@@ -75,6 +75,12 @@ class MotionTrack:
         self._windows += 1
         self._rows = np.concatenate([self._rows, settled[max(0, -first) :]])
 
+    def frames_after(self, windows: int, fps: int) -> int:
+        """How many frames from time 0 are settled once `windows` windows have been added."""
+        rows = (windows + 1) * self._window.hop_rows - self._lead_rows
+        # Row centres lie at (row + 0.5) / 50 s; the last settled one is row `rows - 1`.
+        return math.floor(round((rows - 0.5) * fps / FEATURE_RATE_HZ, 9)) + 1 if rows > 0 else 0
+
     def is_settled(self, time_s: float) -> bool:
         return math.ceil(max(0.0, _position(time_s))) < self.settled_rows
 

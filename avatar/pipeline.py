@@ -6,8 +6,7 @@ The stages themselves are somebody else's: in this process (`avatar.local`) or T
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -93,69 +92,105 @@ class Producer:
         self._background = background
         self._outputs = outputs
         self._encoder = encoding.encoder(session.config.encoding, session.config.size, session.config.fps)
+        self._epoch = session.epoch
+        self._pending: deque[asyncio.Task[Frame]] = deque()
+        self._window: asyncio.Task[Motion] | None = None
+        self._stale: set[asyncio.Task] = set()
         self._previous: asyncio.Future[np.ndarray] | None = None
         self._shown: Controls | None = None
-        self._silent_motion: Motion | None = None
 
     def request_keyframe(self) -> None:
         """The next picture of an H.264 session can be decoded without those before; other encodings always can."""
         if isinstance(self._encoder, encoding.H264Encoder):
             self._encoder.request_keyframe()
 
-    async def frames(self, is_cancelled: Callable[[], bool] = lambda: False) -> AsyncIterator[Frame]:
-        """Yields, in order, the frames that the audio pushed so far allows; stops early at an interrupt or cancel."""
-        epoch = self._session.epoch
-        async with aclosing(self._in_order()) as ready:
-            async for frame in ready:
-                if self._session.epoch != epoch or is_cancelled():
-                    return
-                self._session.delivered(frame.index)
-                yield frame
+    async def frames(
+        self, is_cancelled: Callable[[], bool] = lambda: False, bound: int | None = None
+    ) -> AsyncIterator[Frame]:
+        """Yields frames in order up to number `bound`, exclusive; stops early at an interrupt or cancel.
 
-    async def _in_order(self) -> AsyncIterator[Frame]:
-        pending: deque[asyncio.Task[Frame]] = deque()
-        try:
-            async with aclosing(self._controls()) as ready:
-                async for controls in ready:
-                    pending.append(asyncio.create_task(self._frame(*self._scheduled(controls))))
-                    if len(pending) >= FRAMES_IN_FLIGHT:
-                        yield await pending.popleft()
-            while pending:
-                yield await pending.popleft()
-        finally:
-            # A stage's call cannot be called back: leave none running behind a session that goes on or ends.
-            await asyncio.gather(*pending, return_exceptions=True)
+        Work on later frames goes on meanwhile and is kept for the next call, so that the stages do not run empty
+        between two requests of a session.
 
-    async def _controls(self) -> AsyncIterator[Controls]:
+        Args:
+            bound: by default all frames that the audio pushed so far allows.
+        """
         session = self._session
         epoch = session.epoch
-        windows = session.windows()
-        task = self._start(windows)
+        bound = session.bound if bound is None else bound
+        self._drop_stale()
         try:
-            while session.epoch == epoch:
-                for controls in session.controls():
-                    yield controls
-                if task is None:
+            while session.epoch == epoch and session.delivered_frames < bound:
+                if is_cancelled():
+                    await self.settle_down()
                     return
-                motion = await task
-                # The next window is analyzed while the frames of this one are rendered.
-                task = self._start(windows)
-                session.settle(epoch, motion)
-        finally:
-            if task is not None:
-                await asyncio.gather(task, return_exceptions=True)
+                frame = await self._next(epoch)
+                if frame is not None and session.epoch == epoch and not is_cancelled():
+                    session.delivered(frame.index)
+                    yield frame
+        except Exception:
+            await self.settle_down()
+            raise
 
-    def _start(self, windows: Iterator[Window]) -> asyncio.Task[Motion] | None:
-        window = next(windows, None)
+    async def settle_down(self) -> None:
+        """Waits for the calls of stages that are under way: they cannot be called back."""
+        running = [*self._pending, *self._stale, *filter(None, [self._window])]
+        self._pending.clear()
+        self._stale.clear()
+        self._window = None
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _next(self, epoch: int) -> Frame | None:
+        """The next frame, or None where first a window had to be waited for."""
+        self._top_up()
+        head = self._pending[0] if self._pending else None
+        running = set(filter(None, [head, self._window]))
+        if not running:
+            raise AssertionError("a frame within the bound can be made")
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        if self._session.epoch != epoch:
+            return None
+        if self._window is not None and self._window.done():
+            motion = self._window.result()
+            # The next window is analyzed while the frames of this one are rendered.
+            self._window = self._start()
+            self._session.settle(epoch, motion)
+        if head is not None and head.done():
+            return self._pending.popleft().result()
+        return None
+
+    def _top_up(self) -> None:
+        """Starts frames until enough are in flight, and a window if none is."""
+        while len(self._pending) < FRAMES_IN_FLIGHT:
+            controls = next(self._session.controls(), None)
+            if controls is None:
+                break
+            self._pending.append(asyncio.create_task(self._frame(*self._scheduled(controls))))
+        if self._window is None:
+            self._window = self._start()
+
+    def _drop_stale(self) -> None:
+        """What was begun before an interrupt runs to its end, unseen."""
+        if self._epoch == self._session.epoch:
+            return
+        self._epoch = self._session.epoch
+        for task in [*self._pending, *filter(None, [self._window])]:
+            self._stale.add(task)
+            task.add_done_callback(self._forget)
+        self._pending.clear()
+        self._window = None
+
+    def _forget(self, task: asyncio.Task) -> None:
+        self._stale.discard(task)
+        if not task.cancelled():
+            task.exception()  # marked as seen: nobody waits for it any more
+
+    def _start(self) -> asyncio.Task[Motion] | None:
+        window = next(self._session.windows(), None)
         return None if window is None else asyncio.create_task(self._analyze(window))
 
     async def _analyze(self, window: Window) -> Motion:
-        if window.audio.any():
-            return await self._stages.motion(await self._stages.audio_encoder(window.audio))
-        # The networks keep no state, so that digital silence always moves the face in the same way.
-        if self._silent_motion is None:
-            self._silent_motion = await self._stages.motion(await self._stages.audio_encoder(window.audio))
-        return self._silent_motion
+        return await self._stages.motion(await self._stages.audio_encoder(window.audio))
 
     def _scheduled(self, controls: Controls) -> tuple[Controls, float, bool]:
         """Controls relative to the picture shown last, when the frame is due, and whether its picture is left out."""

@@ -1,6 +1,7 @@
 """One session: audio in, the controls of each frame out. Holds all of the session's state, runs no network."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -74,6 +75,7 @@ class Session:
         self._emotion = EmotionState()
         self._wish = (config.emotion, config.emotion_intensity)
         self._emotion.wish(*self._wish)
+        self._wishes: deque[tuple[int, InStream]] = deque()
         self._speech = Speech(config.sample_rate_hz, self.window)
         self._base_index = 0
         self._ease_left = 0
@@ -98,16 +100,14 @@ class Session:
             self.playout.arrived(pcm.size / self.config.sample_rate_hz, time.monotonic() if at_s is None else at_s)
 
     def tell(self, said: InStream) -> None:
-        """Takes what a request says beside audio; an interrupt works before the audio of the same request."""
+        """Takes what a request says beside audio.
+
+        An interrupt works at once, a change of emotion on the frames that the audio so far does not allow yet.
+        """
         if said.event == "interrupt":
             self.interrupt()
         if said.emotion is not None or said.emotion_intensity is not None:
-            emotion, intensity = self._wish
-            self._wish = (
-                said.emotion or emotion,
-                intensity if said.emotion_intensity is None else said.emotion_intensity,
-            )
-            self._emotion.wish(*self._wish)
+            self._wishes.append((self.bound, said))
 
     def interrupt(self) -> None:
         """Drops all audio of which no frame was delivered yet and lets the face come to rest."""
@@ -117,6 +117,7 @@ class Session:
         self._base_index = self.next_index + EASE_FRAMES
         self._ease_left = EASE_FRAMES
         self._ease_from = self._last_motion
+        self._wishes = deque((min(index, self.next_index), said) for index, said in self._wishes)
         self.playout.restart(self._base_index, time.monotonic())
 
     def end(self) -> None:
@@ -124,6 +125,18 @@ class Session:
         self.ended = True
         self._speech.end()
         self.playout.ended(time.monotonic())
+
+    @property
+    def delivered_frames(self) -> int:
+        """How many frames are on their way to the client."""
+        return self._delivered
+
+    @property
+    def bound(self) -> int:
+        """Number of the first frame that the audio so far does not allow yet, or that lies after the end."""
+        if self.ended:
+            return self._base_index + self._frames_of(self._speech.received_samples)
+        return self._base_index + self._speech.settled_frames(self.config.fps)
 
     @property
     def rest_index(self) -> int:
@@ -174,6 +187,8 @@ class Session:
     def _advance(self, motion: Motion) -> Controls:
         config = self.config
         pts_s = self.next_index / config.fps
+        while self._wishes and self._wishes[0][0] <= self.next_index:
+            self._apply(self._wishes.popleft()[1])
         signs = self._life.at(pts_s)
         blendshapes = np.clip(motion.blendshapes + signs.blendshapes + self._emotion.at(pts_s), 0, 1).astype(np.float32)
         self._filter, pose = kalman.update(self._filter, motion.pose, 1 / config.fps)
@@ -196,6 +211,23 @@ class Session:
         self._last = replace(controls, audio=controls.audio[:0])
         self._last_motion = motion
         return controls
+
+    def _apply(self, said: InStream) -> None:
+        emotion, intensity = self._wish
+        self._wish = (
+            said.emotion or emotion,
+            intensity if said.emotion_intensity is None else said.emotion_intensity,
+        )
+        self._emotion.wish(*self._wish)
+
+    def _frames_of(self, samples: int) -> int:
+        """Number of frames that begin before sample `samples`: the inverse of `_sample_at`."""
+        frame = samples * self.config.fps // self.config.sample_rate_hz
+        while self._sample_at(frame) < samples:
+            frame += 1
+        while frame and self._sample_at(frame - 1) >= samples:
+            frame -= 1
+        return frame
 
     def _sample_at(self, frame: int) -> int:
         return (frame * self.config.sample_rate_hz + self.config.fps // 2) // self.config.fps

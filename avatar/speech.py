@@ -54,6 +54,10 @@ class Speech:
             self.ended = True
             self._audio.append(self._resampler.push(np.zeros(0, np.int16), last=True))
 
+    def settled_frames(self, fps: int) -> int:
+        """How many frames the complete windows of the audio so far allow, analyzed or not."""
+        return self.track.frames_after(self._audio.end // self._window.hop_samples, fps)
+
     def windows(self, until_s: float) -> Iterator[Window]:
         """Windows whose audio is complete, in order, each once; after `end` as far as time `until_s` needs them."""
         while True:

@@ -61,6 +61,7 @@ class TritonPythonModel:
         self.stages = BlsStages(self.metrics.stage)
         self.background = functools.lru_cache(maxsize=16)(catalog.background)
         self.sweeper = None
+        self.settling = set()
         _warm_up()
 
     async def execute(self, requests):
@@ -110,23 +111,23 @@ class TritonPythonModel:
             self.metrics.interrupts.increment(1)
         if said.event == "keyframe":
             entry.producer.request_keyframe()
-        epoch = session.epoch
         audio_s = call.pcm.size / session.config.sample_rate_hz
         self.limits.check(audio_s, entry.waiting_s + audio_s, entry.audio_s + audio_s)
         if audio_s and entry.first_audio_s is None:
             entry.first_audio_s = came_s
         entry.audio_s += audio_s
         self.metrics.audio_s.increment(audio_s)
+        # Taken in at once, so that the work on its frames begins while those of earlier requests are still sent.
+        session.tell(replace(said, event=None))
+        session.push(call.pcm, came_s)
+        if call.is_end:
+            session.end()
+        epoch, bound = session.epoch, session.bound
         entry.waiting_s += audio_s
         try:
             async with self.sessions.turn(entry):
-                session.tell(replace(said, event=None))
                 if session.epoch == epoch:
-                    session.push(call.pcm, came_s)
-                if call.is_end:
-                    session.end()
-                if session.epoch == epoch or call.is_end:
-                    await self._send_frames(entry, call.outputs, reply)
+                    await self._send_frames(entry, call.outputs, reply, bound)
         finally:
             entry.waiting_s -= audio_s
 
@@ -151,11 +152,11 @@ class TritonPythonModel:
         )
         return entry
 
-    async def _send_frames(self, entry: Open, outputs: frozenset[str], reply: Reply):
+    async def _send_frames(self, entry: Open, outputs: frozenset[str], reply: Reply, bound: int):
         def must_stop():
             return not entry.is_open or reply.is_cancelled()
 
-        async with aclosing(entry.producer.frames(must_stop)) as frames:
+        async with aclosing(entry.producer.frames(must_stop, bound)) as frames:
             async for frame in frames:
                 await reply.send(frame, outputs & entry.outputs)
                 self._note_sent(entry, frame)
@@ -193,6 +194,9 @@ class TritonPythonModel:
             self._note_closed(entry, reason, error)
 
     def _note_closed(self, entry: Open, reason: str, error: BaseException | None = None):
+        task = asyncio.ensure_future(_settle(entry))
+        self.settling.add(task)
+        task.add_done_callback(self.settling.discard)
         self.metrics.closed(reason)
         self.metrics.sessions_active.set(len(self.sessions))
         # The text of an error that is no AvatarError stands in the log already, with its traceback.
@@ -208,6 +212,12 @@ class TritonPythonModel:
             for entry in self.sessions.sweep():
                 self._note_closed(entry, "idle")
             self.metrics.audio_lag_s.set(max((entry.session.lag_s for entry in self.sessions), default=0.0))
+
+
+async def _settle(entry: Open):
+    """Takes in what a closed session still has under way, once nobody else does."""
+    async with entry.lock:
+        await entry.producer.settle_down()
 
 
 def _warm_up():

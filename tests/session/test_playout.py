@@ -77,18 +77,3 @@ def test_a_live_session_leaves_out_pictures_that_come_too_late_and_no_sound():
 def test_a_session_that_is_not_live_gets_every_picture():
     frames = asyncio.run(_frames(SessionConfig(), np.zeros(16_000, np.int16), came_s_ago=60.0))
     assert len(frames) == 30 and not any(frame.is_dropped for frame in frames)
-
-
-def test_silence_runs_the_networks_once():
-    stages = FakeStages()
-
-    async def run():
-        session = Session(SessionConfig())
-        producer = Producer(session, stages, BACKGROUND, frozenset({"FRAME"}))
-        session.push(np.zeros(160_000, np.int16))
-        session.end()
-        return [frame async for frame in producer.frames()]
-
-    frames = asyncio.run(run())
-    assert len(frames) == 300 and stages.calls["rasterizer"] == 300
-    assert stages.calls["audio_encoder"] == stages.calls["motion"] == 1

@@ -61,6 +61,62 @@ def test_chunks_do_not_change_the_result(chunks, rate):
     assert_same(asyncio.run(play(pcm, chunks, sample_rate_hz=rate)), whole)
 
 
+@settings(deadline=None, max_examples=25)
+@given(
+    chunks=st.lists(st.integers(0, 9000), max_size=30),
+    rate=st.sampled_from([8000, 16000, 22050, 44100, 48000]),
+    fps=st.sampled_from([25, 30, 50, 60]),
+)
+def test_the_bound_is_what_the_audio_allows(chunks, rate, fps):
+    async def play_in_chunks():
+        session = Session(SessionConfig(sample_rate_hz=rate, fps=fps))
+        producer = Producer(session, FakeStages(), BACKGROUND, frozenset({"INDEX"}))
+        for length in chunks:
+            session.push(np.zeros(length, np.int16))
+            async for _ in producer.frames():
+                pass
+            assert session.delivered_frames == session.bound == session.next_index
+            assert next(session.controls(), None) is None, "no frame beyond the bound can be made"
+        session.end()
+        last = [frame async for frame in producer.frames()]
+        assert session.bound == session.delivered_frames
+        assert not last or last[-1].index == session.bound - 1
+
+    asyncio.run(play_in_chunks())
+
+
+async def test_work_goes_on_beyond_the_bound_and_is_kept():
+    """Frames of audio that came meanwhile are begun while those of an earlier request are delivered."""
+    stages = FakeStages()
+    session = Session(SessionConfig())
+    producer = Producer(session, stages, BACKGROUND, ALL)
+    pcm = speech_like(1, 16000)
+    session.push(pcm[:8000])
+    bound = session.bound
+    session.push(pcm[8000:])
+    session.end()
+    first = [frame async for frame in producer.frames(bound=bound)]
+    assert [frame.index for frame in first] == list(range(bound))
+    assert stages.calls["rasterizer"] > bound
+    rest = [frame async for frame in producer.frames()]
+    assert_same(first + rest, await play(pcm, []))
+    assert stages.calls["rasterizer"] == 30
+
+
+async def test_an_emotion_starts_with_the_audio_sent_next():
+    async def happy_at(early: bool):
+        session = Session(SessionConfig())
+        producer = Producer(session, FakeStages(), BACKGROUND, frozenset({"BLENDSHAPES"}))
+        session.push(np.zeros(16000, np.int16))
+        frames = [] if early else [frame async for frame in producer.frames()]
+        session.tell(InStream(emotion="happy"))
+        session.push(np.zeros(16000, np.int16))
+        session.end()
+        return frames + [frame async for frame in producer.frames()]
+
+    assert_same(await happy_at(early=True), await happy_at(early=False))
+
+
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 1000))
 def test_timing_of_the_stages_does_not_change_the_result(seed):
