@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from avatar.config import FEATURE_RATE_HZ
-from avatar.networks.audio_encoder import FEATURE_DIM
+from avatar.config import FEATURE_HOP_SAMPLES, FEATURE_RATE_HZ, SAMPLE_RATE_HZ
+from avatar.networks.audio_encoder import FEATURE_DIM, RECEPTIVE_FIELD_SAMPLES
 from avatar.visemes import VISEMES, visemes_of
 from training.speech_corpus import Phone
 
@@ -79,3 +79,55 @@ def phone_loss(logits: torch.Tensor, phone: torch.Tensor) -> torch.Tensor:
         [batch, rows], 0 where the phone is `OTHER`.
     """
     return nn.functional.cross_entropy(logits.transpose(1, 2), phone, ignore_index=OTHER, reduction="none")
+
+
+MEL_BANDS = 64
+MEL_RANGE_HZ = (60.0, 7600.0)
+SPECTRUM_FLOOR = 1e-3
+"""Added to the power of a band: 30 dB under a sound of unit variance whose power is spread over all bands evenly."""
+
+
+def mel_filters(bins: int) -> torch.Tensor:
+    """[bins, MEL_BANDS] triangles, evenly spaced on the mel scale of O'Shaughnessy (1987), each of sum 1."""
+    low, high = (2595.0 * np.log10(1.0 + frequency_hz / 700.0) for frequency_hz in MEL_RANGE_HZ)
+    corners_hz = 700.0 * (10.0 ** (np.linspace(low, high, MEL_BANDS + 2) / 2595.0) - 1.0)
+    frequency_hz = np.linspace(0.0, SAMPLE_RATE_HZ / 2, bins)[:, None]
+    rising = (frequency_hz - corners_hz[:-2]) / (corners_hz[1:-1] - corners_hz[:-2])
+    falling = (corners_hz[2:] - frequency_hz) / (corners_hz[2:] - corners_hz[1:-1])
+    filters = np.maximum(0.0, np.minimum(rising, falling))
+    return torch.from_numpy((filters / np.maximum(filters.sum(axis=0), 1e-9)).astype(np.float32))
+
+
+def log_mel(normalized: torch.Tensor) -> torch.Tensor:
+    """Spectrum of the 25 ms under each row.
+
+    Args:
+        normalized: float32 [batch, samples], see `AudioEncoder.normalize`.
+
+    Returns:
+        float32 [batch, rows, MEL_BANDS], natural logarithm of the power.
+    """
+    frames = normalized.unfold(1, RECEPTIVE_FIELD_SAMPLES, FEATURE_HOP_SAMPLES)
+    window = torch.hann_window(RECEPTIVE_FIELD_SAMPLES, device=normalized.device)
+    power = torch.fft.rfft(frames * window, n=1024).abs().square() / RECEPTIVE_FIELD_SAMPLES
+    return torch.log(power @ mel_filters(power.shape[-1]).to(power) + SPECTRUM_FLOOR)
+
+
+class SpectrumHead(nn.Module):
+    """A linear reading of the log-mel spectrum from the encoder's convolutions: what they must keep of the sound.
+
+    Convolutions over raw audio learn slowly from phones alone; the spectrum tells them at once what to pass on.
+    """
+
+    def __init__(self, conv_dim: int):
+        super().__init__()
+        self.linear = nn.Linear(conv_dim, MEL_BANDS)
+
+    def forward(self, convolved: torch.Tensor) -> torch.Tensor:
+        """[batch, rows, conv_dim] of `AudioEncoder.convolve` to [batch, rows, MEL_BANDS]."""
+        return self.linear(convolved)
+
+
+def spectrum_loss(predicted: torch.Tensor, normalized: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error of the log-mel spectrum, in its unit (1 is 4.3 dB)."""
+    return (predicted.float() - log_mel(normalized)).abs().mean()

@@ -72,6 +72,23 @@ class AudioEncoder(nn.Module):
         encoder.wav2vec2 = wav2vec2
         return encoder.eval()
 
+    def normalize(self, audio: torch.Tensor) -> torch.Tensor:
+        """float32 [batch, samples] to [batch, samples + 80] of zero mean and unit variance, zeros at both ends."""
+        centred = audio - audio.mean(dim=1, keepdim=True)
+        variance = centred.square().mean(dim=1, keepdim=True)
+        normalized = centred * torch.rsqrt(variance + SILENCE_VARIANCE)
+        margin = (RECEPTIVE_FIELD_SAMPLES - FEATURE_HOP_SAMPLES) // 2
+        return nn.functional.pad(normalized, (margin, margin))
+
+    def convolve(self, normalized: torch.Tensor) -> torch.Tensor:
+        """What the transformer sees, of `normalize`d windows: [batch, rows, last of `conv_dim`]."""
+        convolved = self.wav2vec2.feature_extractor(normalized).transpose(1, 2)
+        return self.wav2vec2.feature_projection.layer_norm(convolved)
+
+    def transform(self, convolved: torch.Tensor) -> torch.Tensor:
+        """The rest of the way from `convolve`d rows to features [batch, rows, 768]."""
+        return self.wav2vec2.encoder(self.wav2vec2.feature_projection.projection(convolved)).last_hidden_state
+
     def forward(self, audio: torch.Tensor) -> torch.Tensor:
         """Encodes windows.
 
@@ -82,9 +99,4 @@ class AudioEncoder(nn.Module):
             float32 [batch, samples / 320, 768]; row i sees 25 ms centred on its 20 ms, and the window through
             attention.
         """
-        centred = audio - audio.mean(dim=1, keepdim=True)
-        variance = centred.square().mean(dim=1, keepdim=True)
-        normalized = centred * torch.rsqrt(variance + SILENCE_VARIANCE)
-        margin = (RECEPTIVE_FIELD_SAMPLES - FEATURE_HOP_SAMPLES) // 2
-        padded = nn.functional.pad(normalized, (margin, margin))
-        return self.wav2vec2(padded).last_hidden_state
+        return self.wav2vec2(self.normalize(audio)).last_hidden_state

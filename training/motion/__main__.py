@@ -13,16 +13,18 @@ from pathlib import Path
 
 import torch
 
-from avatar.networks.audio_encoder import AudioEncoder
+from avatar.networks.audio_encoder import AudioEncoder, small_config
+from avatar.networks.motion import MotionConfig, MotionNetwork
 from training.motion.lip_gap import LipGap
 from training.motion.losses import MotionLoss
-from training.motion.targets import Track, load_track, track_of
+from training.motion.restore import restore
+from training.motion.targets import Corpus, Track, track_of
 from training.motion.train import TrainConfig, Trainer
 from training.motion.windows import WindowSampler
 from training.speech_corpus.augment import AugmentConfig
 
-SHARES = {"piper": 0.6, "espeak": 0.4}
-"""Part of the windows by source: the natural voice counts more."""
+SHARES = {"piper": 0.45, "flite": 0.35, "espeak": 0.2}
+"""Part of the windows by source: natural voices count more."""
 
 QUICK_MINUTES = 0.4
 
@@ -55,6 +57,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--audio-encoder", default=os.environ.get("AUDIO_ENCODER"), help="Hugging Face Wav2Vec2 to start from"
     )
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="MODEL_REPOSITORY",
+        help="go on from exported weights, for example what ships",
+    )
+    parser.add_argument("--spectrum-share", type=float, default=TrainConfig().spectrum_share)
+    parser.add_argument("--encoder-share", type=float, default=TrainConfig().encoder_share)
+    parser.add_argument("--bfloat16", action="store_true", help="faster where the processor has it")
     parser.add_argument("--targets-only", action="store_true", help="make the targets and stop")
     parser.add_argument("--quick", action="store_true", help="a few sentences, a few steps")
     options = parser.parse_args(arguments)
@@ -65,13 +76,11 @@ def main(arguments: list[str] | None = None) -> None:
     if options.quick:
         tracks, shares = [quick_track()], [1.0]
     else:
-        folder, cache = options.speech / "train", options.out / "targets"
-        shards = {name: sorted(folder.glob(f"{name}-*[0-9].npz")) for name in SHARES}
-        found = {name: paths for name, paths in shards.items() if paths}
-        if not found:
+        folder = options.speech / "train"
+        corpus = Corpus(folder, options.out / "targets", SHARES)
+        if not corpus.refresh():
             parser.error(f"no speech in {folder}: run `python -m training.speech_corpus --out {options.speech}` first")
-        tracks = [load_track(paths, cache) for paths in found.values()]
-        shares = [SHARES[name] for name in found]
+        tracks, shares = corpus.tracks, corpus.shares
     if options.targets_only:
         return
     config = TrainConfig(
@@ -80,12 +89,26 @@ def main(arguments: list[str] | None = None) -> None:
         learning_rate=options.learning_rate,
         device=options.device,
         seed=options.seed,
+        spectrum_share=options.spectrum_share,
+        encoder_share=options.encoder_share,
+        bfloat16=options.bfloat16,
     )
     encoder = AudioEncoder.from_pretrained(options.audio_encoder) if options.audio_encoder else None
-    trainer = Trainer(config, MotionLoss(LipGap.load(options.head)), options.out, encoder)
+    motion = None
+    if options.start_from:
+        encoder = encoder or restore(
+            AudioEncoder(small_config()), options.start_from / "audio_encoder" / "1" / "model.onnx", "encoder"
+        )
+        motion = restore(MotionNetwork(MotionConfig()), options.start_from / "motion" / "1" / "model.onnx", "motion")
+    trainer = Trainer(config, MotionLoss(LipGap.load(options.head)), options.out, encoder, motion)
     # A resumed run must not see the same windows again.
     sampler = WindowSampler(tracks, shares, AugmentConfig(), options.seed + trainer.step)
-    trainer.run(sampler, log_every=5 if options.quick else 20)
+
+    def refresh() -> None:
+        if corpus.refresh(most=2):
+            sampler.replace(corpus.tracks, corpus.shares)
+
+    trainer.run(sampler, log_every=5 if options.quick else 20, refresh=None if options.quick else refresh)
 
 
 if __name__ == "__main__":

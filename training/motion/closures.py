@@ -16,7 +16,7 @@ from training.audio_encoder import PHONES
 from training.motion.__main__ import SHARES
 from training.motion.lip_gap import LipGap
 from training.motion.losses import LossWeights, MotionLoss
-from training.motion.targets import load_track
+from training.motion.targets import Corpus
 from training.motion.train import moving_average
 from training.motion.windows import WindowSampler
 from training.speech_corpus.augment import AugmentConfig
@@ -39,8 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     train = options.speech / "train"
-    tracks = [load_track(sorted(train.glob(f"{name}-*[0-9].npz")), options.targets) for name in SHARES]
-    sampler = WindowSampler(tracks, list(SHARES.values()), AugmentConfig(), SEED)
+    corpus = Corpus(train, options.targets, SHARES)
+    corpus.refresh()
+    sampler = WindowSampler(corpus.tracks, corpus.shares, AugmentConfig(), SEED)
     encoder, motion = load_audio_encoder(options.checkpoint).eval(), load_motion(options.checkpoint).train()
     loss = MotionLoss(LipGap.load(), LossWeights(closure=1.0, phone=0.0))
     optimizer = torch.optim.AdamW(motion.parameters(), LEARNING_RATE, weight_decay=0.01)

@@ -19,7 +19,7 @@ CHANNEL_WEIGHT = {
 }  # fmt: skip
 """By the beginning of the name; 1 for all others."""
 
-SERVED_ROWS_WEIGHT, UNSERVED_ROWS_WEIGHT = 2.5, 0.4
+SERVED_ROWS_WEIGHT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ class LossWeights:
     coefficients: float = 25.0
     velocity: float = 10.0
     lip_gap: float = 1.0
-    closure: float = 0.3
+    closure: float = 0.5
     pose: float = 0.5
     viseme: float = 0.3
     phone: float = 0.5
 
 
 def row_weights(window: WindowConfig) -> torch.Tensor:
-    """[rows] of mean 1: most for rows that the motion track takes from a window, little for those it never takes.
+    """[rows] of mean 1: more for rows that the motion track takes from a window.
 
     It takes the rows whose look-ahead is between `lookahead_ms - hop_ms` and `lookahead_ms`, and fades in from the ones
     after them. The others are trained too, since a shorter look-ahead or hop may take them.
@@ -48,7 +48,6 @@ def row_weights(window: WindowConfig) -> torch.Tensor:
     lead = window.lookahead_ms // 20 - 1
     weights = torch.ones(rows)
     weights[rows - lead - 1 : rows - lead + window.hop_rows + 2] = SERVED_ROWS_WEIGHT
-    weights[rows - 2 :] = UNSERVED_ROWS_WEIGHT
     return weights / weights.mean()
 
 

@@ -1,6 +1,7 @@
 """The corpus as one long track with its targets, cached per shard."""
 
 import hashlib
+import zlib
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from avatar.config import FEATURE_HOP_SAMPLES
 from training.audio_encoder import phone_rows
 from training.speech_corpus import Utterance, read_shard
-from training.speech_corpus.pauses import with_pauses
+from training.speech_corpus.pauses import with_breath, with_pauses
 from training.teacher import teach
 
 
@@ -63,7 +64,7 @@ def track_of(utterances: list[Utterance], seed: int) -> Track:
     rng = np.random.default_rng(seed)
     parts = []
     for utterance in utterances:
-        utterance = with_pauses(utterance, rng)
+        utterance = with_breath(with_pauses(utterance, rng), rng)
         targets = teach(utterance)
         parts.append(
             Track(
@@ -88,24 +89,47 @@ def _fingerprint() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
-def load_track(shards: list[Path], cache: Path) -> Track:
-    """Tracks of shards, from the cache where the teacher has not changed since.
-
-    Raises:
-        FileNotFoundError: if there is no shard.
-    """
-    if not shards:
-        raise FileNotFoundError("no speech to train on: run `python -m training.speech_corpus` first")
+def load_track(shard: Path, cache: Path) -> Track:
+    """The track of a shard, from the cache where the teacher has not changed since."""
     cache.mkdir(parents=True, exist_ok=True)
-    tracks = []
-    for number, shard in enumerate(shards):
-        path = cache / f"{shard.parent.name}-{shard.stem}-{_fingerprint()}.npz"
-        if not path.exists():
-            track = track_of(read_shard(shard), number)
-            partial = path.with_suffix(".partial.npz")
-            np.savez(partial, **{field.name: getattr(track, field.name) for field in fields(Track)})
-            partial.replace(path)
-            print(f"{path.name}: {len(track)} rows", flush=True)
-        with np.load(path) as arrays:
-            tracks.append(Track(**{name: arrays[name] for name in arrays.files}))
-    return join(tracks)
+    path = cache / f"{shard.parent.name}-{shard.stem}-{_fingerprint()}.npz"
+    if not path.exists():
+        track = track_of(read_shard(shard), zlib.crc32(shard.stem.encode()))
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, **{field.name: getattr(track, field.name) for field in fields(Track)})
+        partial.replace(path)
+        print(f"{path.name}: {len(track)} rows", flush=True)
+    with np.load(path) as arrays:
+        return Track(**{name: arrays[name] for name in arrays.files})
+
+
+class Corpus:
+    """The tracks of all shards of a folder, and of those that appear in it later."""
+
+    def __init__(self, folder: Path, cache: Path, shares: dict[str, float]):
+        """`shares`: part of the windows by source; a shard is named `<source>-<number>.npz`."""
+        self._folder, self._cache, self._source_shares = folder, cache, shares
+        self._tracks: dict[Path, Track] = {}
+
+    def refresh(self, most: int | None = None) -> bool:
+        """Loads at most `most` new shards; whether there were any."""
+        found = [path for name in self._source_shares for path in self._folder.glob(f"{name}-*[0-9].npz")]
+        new = sorted(path for path in found if path not in self._tracks)[:most]
+        self._tracks |= {path: load_track(path, self._cache) for path in new}
+        return bool(new)
+
+    @property
+    def tracks(self) -> list[Track]:
+        return list(self._tracks.values())
+
+    @property
+    def shares(self) -> list[float]:
+        """Part of the windows by track: a source's share is spread over its shards by their length."""
+        rows: dict[str, int] = {}
+        for path, track in self._tracks.items():
+            source = path.stem.rpartition("-")[0]
+            rows[source] = rows.get(source, 0) + len(track)
+        return [
+            self._source_shares[source] * len(track) / rows[source]
+            for source, track in ((path.stem.rpartition("-")[0], track) for path, track in self._tracks.items())
+        ]

@@ -12,9 +12,9 @@ from torch import nn
 
 from avatar.networks.audio_encoder import AudioEncoder, small_config
 from avatar.networks.motion import MotionConfig, MotionNetwork
-from training.audio_encoder import PhoneHead
+from training.audio_encoder import PhoneHead, SpectrumHead, phone_loss, spectrum_loss
 from training.motion.losses import MotionLoss
-from training.motion.windows import WindowSampler
+from training.motion.windows import Batch, WindowSampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,32 +25,44 @@ class TrainConfig:
         minutes: training time over all runs; the learning rate falls to zero at its end.
         batch_size: windows in one step.
         learning_rate: at its peak.
-        warmup: part of the time in which it rises.
+        warmup: part of the time in which it rises, again for every part that begins to learn.
         weight_decay: of AdamW.
         gradient_norm: largest, longer gradients are cut to it.
         average: decay per step of the averaged weights that are exported.
         save_s: time between checkpoints.
         device: of torch.
         seed: of weights and batches.
+        spectrum_share: first part of the time, in which the convolutions alone learn the spectrum.
+        encoder_share: part of the time after it, in which the encoder alone learns phones; then all is trained
+            together.
+        bfloat16: arithmetic of the networks; weights, losses and optimizer stay in float32.
     """
 
     minutes: float = 80.0
     batch_size: int = 8
     learning_rate: float = 6e-4
-    warmup: float = 0.03
+    warmup: float = 0.01
     weight_decay: float = 0.01
     gradient_norm: float = 4.0
     average: float = 0.995
     save_s: float = 180.0
     device: str = "cpu"
     seed: int = 0
+    spectrum_share: float = 0.06
+    encoder_share: float = 0.4
+    bfloat16: bool = False
+
+
+SPECTRUM_WEIGHT = 0.05
+"""Of the spectrum beside the other losses: the convolutions must not forget it."""
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:
-    """Linear warm-up, then half a cosine, for `progress` in [0, 1]."""
-    if progress < config.warmup:
-        return config.learning_rate * (progress + 1e-3) / config.warmup
-    return config.learning_rate * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
+    """A linear warm-up wherever a part begins to learn, under half a cosine, for `progress` in [0, 1]."""
+    begins = [0.0, config.spectrum_share, config.spectrum_share + config.encoder_share]
+    since = progress - max(begin for begin in begins if begin <= progress)
+    warm = min(1.0, (since + 1e-3) / config.warmup)
+    return config.learning_rate * warm * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
 
 
 def moving_average(decay: float) -> Callable:
@@ -70,16 +82,25 @@ class Trainer:
     averaged weights that `export` reads.
     """
 
-    def __init__(self, config: TrainConfig, loss: MotionLoss, folder: Path, encoder: AudioEncoder | None = None):
+    def __init__(
+        self,
+        config: TrainConfig,
+        loss: MotionLoss,
+        folder: Path,
+        encoder: AudioEncoder | None = None,
+        motion: MotionNetwork | None = None,
+    ):
         torch.manual_seed(config.seed)
+        encoder = encoder or AudioEncoder(small_config())
         self.config = config
         self.folder = folder
         self.device = torch.device(config.device)
         self.networks = nn.ModuleDict(
             {
-                "audio_encoder": encoder or AudioEncoder(small_config()),
-                "motion": MotionNetwork(MotionConfig()),
+                "audio_encoder": encoder,
+                "motion": motion or MotionNetwork(MotionConfig()),
                 "phone_head": PhoneHead(),
+                "spectrum_head": SpectrumHead(encoder.wav2vec2.config.conv_dim[-1]),
             }
         ).to(self.device)
         self.loss = loss.to(self.device)
@@ -128,6 +149,25 @@ class Trainer:
         )
         partial.replace(self.checkpoint)
 
+    def _losses(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
+        """Of what is trained at this time."""
+        encoder = self.networks["audio_encoder"]
+        normalized = encoder.normalize(batch.audio)
+        convolved = encoder.convolve(normalized)
+        spectrum = spectrum_loss(self.networks["spectrum_head"](convolved), normalized)
+        parts = {"spectrum": float(spectrum.detach())}
+        if self.progress < self.config.spectrum_share:
+            return spectrum, parts
+        features = encoder.transform(convolved).float()
+        phone_logits = self.networks["phone_head"](features).float()
+        if self.progress < self.config.spectrum_share + self.config.encoder_share:
+            phone = phone_loss(phone_logits, batch.phone).mean()
+            correct = (phone_logits.detach().argmax(dim=-1) == batch.phone).float()
+            parts |= {"phone": float(phone.detach()), "phone_accuracy": float(correct.mean())}
+            return phone + SPECTRUM_WEIGHT * spectrum, parts
+        total, others = self.loss(self.networks["motion"], features, phone_logits, batch)
+        return total + SPECTRUM_WEIGHT * spectrum, parts | others
+
     def train_step(self, sampler: WindowSampler) -> dict[str, float]:
         """One batch, one update; counts its own time."""
         started_s = time.monotonic()
@@ -135,8 +175,8 @@ class Trainer:
             group["lr"] = learning_rate(self.config, self.progress)
         batch = sampler.batch(self.config.batch_size).to(self.device)
         self.networks.train()
-        features = self.networks["audio_encoder"](batch.audio)
-        total, parts = self.loss(self.networks["motion"], features, self.networks["phone_head"](features), batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            total, parts = self._losses(batch)
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.networks.parameters(), self.config.gradient_norm)
@@ -146,8 +186,11 @@ class Trainer:
         self.elapsed_s += time.monotonic() - started_s
         return {"total": float(total.detach()), "gradient_norm": float(norm), **parts}
 
-    def run(self, sampler: WindowSampler, log_every: int = 20) -> None:
-        """Trains until the time is used up; logs to the console and to TensorBoard."""
+    def run(self, sampler: WindowSampler, log_every: int = 20, refresh: Callable[[], None] | None = None) -> None:
+        """Trains until the time is used up; logs to the console and to TensorBoard.
+
+        `refresh` is called with every checkpoint; it may give the sampler more speech.
+        """
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(str(self.folder))
@@ -165,6 +208,8 @@ class Trainer:
                     sums = {}
                 if time.monotonic() - saved_s > self.config.save_s:
                     self.save()
+                    if refresh:
+                        refresh()
                     saved_s = time.monotonic()
         finally:
             self.save()

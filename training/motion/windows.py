@@ -33,11 +33,15 @@ class WindowSampler:
     """Endless batches of one or more tracks in given proportions."""
 
     def __init__(self, tracks: list[Track], shares: list[float], augment: AugmentConfig, seed: int):
-        self._tracks = tracks
-        self._shares = np.array(shares) / np.sum(shares)
+        self.replace(tracks, shares)
         self._rng = np.random.default_rng(seed)
         self._augmenter = Augmenter(augment, tracks[0].audio, seed)
         self._rows = WindowConfig().window_rows
+
+    def replace(self, tracks: list[Track], shares: list[float]) -> None:
+        """Draws from these tracks from now on."""
+        self._tracks = tracks
+        self._shares = np.array(shares) / np.sum(shares)
 
     def _place(self, track: Track) -> tuple[int, int, int]:
         """First row of a window, and the rows [first, last) of the track that can be heard in it."""

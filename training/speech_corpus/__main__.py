@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from training.speech_corpus import espeak_voice, kokoro_voice, piper_voice, text
+from training.speech_corpus import espeak_voice, flite_voice, kokoro_voice, piper_voice, text
 from training.speech_corpus.store import Utterance, write_shard
+from training.speech_corpus.vocoder import Speaker, revoice
 
 ENGLISH_SHARE = 0.6
 """Part of the espeak-ng sentences that are English."""
@@ -29,15 +30,34 @@ HELD_OUT_SEED = 900_000
 
 
 def piper_sentences(seed: int) -> Iterator[Utterance]:
-    """The natural voice at changed pace and, by resampling, changed pitch and formants."""
+    """The natural voice at changed pace and, by resampling, changed pitch and formants; every sentence a second time
+    by a speaker of the vocoder."""
     rng = random.Random(seed)
     for sentence in text.english(seed):
-        yield piper_voice.speak(
+        utterance = piper_voice.speak(
             sentence,
             length_scale=rng.uniform(0.85, 1.4),
             noise_scale=rng.uniform(0.4, 0.8),
             speed=rng.choice((1.0, rng.uniform(0.85, 1.35))),
         )
+        yield utterance
+        yield revoice(utterance, Speaker.draw(rng))
+
+
+def flite_sentences(seed: int) -> Iterator[Utterance]:
+    """Four speakers at changed pace, pitch and formants; every sentence a second time by a speaker of the vocoder."""
+    rng = random.Random(seed)
+    for sentence in text.english(seed):
+        voice = rng.choice(flite_voice.VOICES)
+        utterance = flite_voice.speak(
+            sentence,
+            voice,
+            stretch=rng.uniform(0.8, 1.3),
+            pitch_hz=rng.uniform(85.0, 150.0) if voice == "kal16" else None,
+            speed=rng.choice((1.0, rng.uniform(0.88, 1.25))),
+        )
+        yield utterance
+        yield revoice(utterance, Speaker.draw(rng))
 
 
 def espeak_sentences(seed: int, variants: tuple[str, ...] = VARIANTS) -> Iterator[Utterance]:
@@ -84,8 +104,9 @@ class Source:
 
 
 SOURCES = {
-    "piper": Source(piper_sentences, 0.55, 240.0),
-    "espeak": Source(espeak_sentences, 0.45, 0.0),
+    "flite": Source(flite_sentences, 0.3, 0.0),
+    "espeak": Source(espeak_sentences, 0.25, 0.0),
+    "piper": Source(piper_sentences, 0.45, 240.0),
     "espeak-unseen": Source(lambda seed: espeak_sentences(seed, HELD_OUT_VARIANTS), 0.0, 240.0),
     "kokoro": Source(kokoro_sentences, 0.0, 150.0),
 }

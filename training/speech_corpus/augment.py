@@ -31,7 +31,7 @@ class AugmentConfig:
     telephone: float = 0.1
     noise: float = 0.45
     noise_only: float = 0.05
-    snr_db: tuple[float, float] = (8.0, 40.0)
+    snr_db: tuple[float, float] = (0.0, 35.0)
     level_db: tuple[float, float] = (-36.0, -12.0)
 
 
