@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.config import BLENDSHAPE_COUNT, FEATURE_RATE_HZ, VISEME_COUNT, WindowConfig
+from avatar.visemes import VISEME_INDEX
 
 POSE_COUNT = 6
 ROW_COUNT = BLENDSHAPE_COUNT + POSE_COUNT + VISEME_COUNT
@@ -37,6 +38,13 @@ class Motion:
     def unpack(cls, rows: np.ndarray) -> "Motion":
         """rows: [..., 78] float32, the three parts side by side."""
         return cls(*np.split(rows, [BLENDSHAPE_COUNT, BLENDSHAPE_COUNT + POSE_COUNT], axis=-1))
+
+    @classmethod
+    def rest(cls, rows: int | None = None) -> "Motion":
+        """Lips closed, head upright, silent: one moment, or `rows` of them."""
+        packed = np.zeros((rows or 1, ROW_COUNT), np.float32)
+        packed[:, BLENDSHAPE_COUNT + POSE_COUNT + VISEME_INDEX["sil"]] = 1.0
+        return cls.unpack(packed if rows else packed[0])
 
 
 class MotionTrack:

@@ -190,6 +190,8 @@ class Producer:
         return None if window is None else asyncio.create_task(self._analyze(window))
 
     async def _analyze(self, window: Window) -> Motion:
+        if not window.is_active:
+            return Motion.rest(self._session.window.window_rows)
         return await self._stages.motion(await self._stages.audio_encoder(window.audio))
 
     def _scheduled(self, controls: Controls) -> tuple[Controls, float, bool]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avatar.audio import check_pcm
-from avatar.config import BLENDSHAPE_COUNT, VISEME_COUNT, WindowConfig
+from avatar.config import WindowConfig
 from avatar.emotion import EmotionState
 from avatar.errors import SessionNotFoundError
 from avatar.life import Life
-from avatar.motion import POSE_COUNT, Motion
+from avatar.motion import Motion
 from avatar.playout import Playout
 from avatar.session_config import InStream, SessionConfig
 from avatar.speech import Speech, Window
@@ -247,11 +247,7 @@ class Session:
 
 def _ease(start: Motion | None, left: int) -> Motion:
     """The way from `start` to rest with `left` frames to go, the last of them at rest."""
-    rest = Motion(
-        np.zeros(BLENDSHAPE_COUNT, np.float32),
-        np.zeros(POSE_COUNT, np.float32),
-        np.eye(VISEME_COUNT, dtype=np.float32)[SILENCE],
-    )
+    rest = Motion.rest()
     if start is None:
         return rest
     x = np.float32((left - 1) / EASE_FRAMES)

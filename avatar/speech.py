@@ -8,6 +8,7 @@ import numpy as np
 from avatar.audio import SampleQueue, StreamingResampler
 from avatar.config import WindowConfig
 from avatar.motion import Motion, MotionTrack
+from avatar.voice_activity import BLOCK_SAMPLES, VoiceActivity
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +16,12 @@ class Window:
     """Attributes:
     index: n; the window ends at (n+1)·hop_ms on this run's clock.
     audio: [window_samples] float32 in [-1, 1] at 16 kHz, zeros before the first and after the last sample.
+    is_active: somebody may be speaking near its end; otherwise its motion is that of rest and no network need run.
     """
 
     index: int
     audio: np.ndarray
+    is_active: bool
 
 
 class Speech:
@@ -31,6 +34,7 @@ class Speech:
         self._sent = SampleQueue(np.dtype(np.int16))
         self._audio = SampleQueue(np.dtype(np.float32))
         self._next_window = 0
+        self._activity = VoiceActivity()
         self.ended = False
         self.track = MotionTrack(window)
 
@@ -69,7 +73,8 @@ class Speech:
             self._audio.forget(first)
             index = self._next_window
             self._next_window += 1
-            yield Window(index, self._audio.read(first, last))
+            self._activity.push(self._audio.read(self._activity.blocks * BLOCK_SAMPLES, last))
+            yield Window(index, self._audio.read(first, last), self._activity.is_active)
 
     def settle(self, motion: Motion) -> None:
         """Takes the motion of the next window, in the order of `windows`."""

@@ -66,6 +66,9 @@ def stream(audio: np.ndarray, networks: Networks, window: WindowConfig) -> Motio
     speech.end()
     rows = len(audio) * FEATURE_RATE_HZ // SAMPLE_RATE_HZ
     for item in speech.windows(len(audio) / SAMPLE_RATE_HZ):
+        if not item.is_active:
+            speech.settle(Motion.rest(window.window_rows))
+            continue
         motion = networks(item.audio[None])
         speech.settle(Motion(motion.blendshapes[0], motion.pose[0], motion.viseme[0]))
     return Motion.unpack(np.stack([speech.track.sample((row + 0.5) / FEATURE_RATE_HZ).packed() for row in range(rows)]))

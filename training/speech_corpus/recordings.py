@@ -26,7 +26,7 @@ SHORTEST_WORDS = 3
 FRAME_S = 0.01
 """Of pocketsphinx and of the time warping."""
 
-DIGITS = "zero one two three four five six seven eight nine".split()
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 @dataclass(frozen=True, eq=False)
