@@ -189,7 +189,7 @@ class Session:
         pts_s = self.next_index / config.fps
         while self._wishes and self._wishes[0][0] <= self.next_index:
             self._apply(self._wishes.popleft()[1])
-        signs = self._life.at(pts_s)
+        signs = self._life.at(pts_s, self._speech_at)
         blendshapes = np.clip(motion.blendshapes + signs.blendshapes + self._emotion.at(pts_s), 0, 1).astype(np.float32)
         self._filter, pose = kalman.update(self._filter, motion.pose, 1 / config.fps)
         pose = (pose + signs.pose).astype(np.float32)
@@ -228,6 +228,13 @@ class Session:
         while frame and self._sample_at(frame - 1) >= samples:
             frame -= 1
         return frame
+
+    def _speech_at(self, time_s: float) -> float:
+        """Probability that the avatar speaks at a time of the session's clock since the last frame."""
+        local_s = time_s - self._base_index / self.config.fps
+        if self._ease_left or local_s < 0 or not self._speech.track.is_settled(local_s):
+            return 0.0
+        return 1.0 - float(self._speech.track.sample(local_s).viseme[SILENCE])
 
     def _sample_at(self, frame: int) -> int:
         return (frame * self.config.sample_rate_hz + self.config.fps // 2) // self.config.fps

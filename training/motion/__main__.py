@@ -23,7 +23,7 @@ from training.motion.train import TrainConfig, Trainer
 from training.motion.windows import WindowSampler
 from training.speech_corpus.augment import AugmentConfig
 
-SHARES = {"piper": 0.45, "flite": 0.35, "espeak": 0.2}
+SHARES = {"piper": 0.35, "flite": 0.4, "espeak": 0.25}
 """Part of the windows by source: natural voices count more."""
 
 QUICK_MINUTES = 0.4
