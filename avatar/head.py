@@ -17,6 +17,7 @@ from scipy import sparse
 
 from avatar.blendshapes import ARKIT, INDEX
 from avatar.config import BLENDSHAPE_COUNT, LANDMARK_COUNT
+from avatar.jit import kernel
 
 EYE_TURN_RAD = np.deg2rad(30.0)
 """Rotation of an eyeball at an eyeLook coefficient of 1."""
@@ -78,6 +79,28 @@ def _operator(basis: Float) -> Float | sparse.csr_matrix:
     return matrix
 
 
+@kernel
+def _skin(points, joint, weight, transforms, vertices):
+    """Blend the transforms of each vertex's joints and apply them.
+
+    Args:
+        points: [3, V] float32, rest positions, m.
+        joint: [V, K] int64, the joints that move each vertex; weight: [V, K] float32, their shares, 0 for spare places.
+        transforms: [J, 12] float32, rows of the joints' 3x4 matrices.
+        vertices: [V, 3] float32, written, m.
+    """
+    for vertex in range(vertices.shape[0]):
+        x, y, z = points[0, vertex], points[1, vertex], points[2, vertex]
+        for row in range(3):
+            total = np.float32(0)
+            for place in range(joint.shape[1]):
+                own = np.uint64(joint[vertex, place])
+                moved = transforms[own, 4 * row] * x + transforms[own, 4 * row + 1] * y
+                moved += transforms[own, 4 * row + 2] * z + transforms[own, 4 * row + 3]
+                total += weight[vertex, place] * moved
+            vertices[vertex, row] = total
+
+
 @dataclass(frozen=True, eq=False)
 class Head:
     """One identity-and-expression model with its surface. V vertices, F triangles, J joints; metres.
@@ -113,7 +136,8 @@ class Head:
     _pose: Float | sparse.csr_matrix = field(init=False, repr=False)
     _joints: Float = field(init=False, repr=False)
     _template: Float = field(init=False, repr=False)
-    _weights: Float = field(init=False, repr=False)
+    _joint: NDArray[np.int64] = field(init=False, repr=False)
+    _weight: Float = field(init=False, repr=False)
 
     def __post_init__(self):
         vertex_count, joint_count, face_count = len(self.template), len(self.parents), len(self.faces)
@@ -142,7 +166,11 @@ class Head:
         object.__setattr__(self, "_pose", _operator(self.pose_basis))
         object.__setattr__(self, "_joints", self.joint_regressor @ self.template)
         object.__setattr__(self, "_template", np.ascontiguousarray(self.template.T))
-        object.__setattr__(self, "_weights", np.ascontiguousarray(self.skinning_weights.T))
+        # Most vertices follow one or two joints.
+        places = max(1, int(np.count_nonzero(self.skinning_weights, axis=1).max(initial=0)))
+        joint = np.argsort(self.skinning_weights == 0, axis=1, kind="stable")[:, :places]
+        object.__setattr__(self, "_joint", np.ascontiguousarray(joint))
+        object.__setattr__(self, "_weight", np.take_along_axis(self.skinning_weights, joint, axis=1))
 
     @classmethod
     def load(cls, path: str | PathLike) -> "Head":
@@ -198,7 +226,9 @@ class Head:
         points += self._template if shape is None else self._shaped(shape).T
         transforms = self._transforms(rotation, self.joints(shape))
         transforms[:, :, 3] += np.asarray(translation, np.float32)
-        return self._skin(points, transforms)
+        vertices = np.empty((len(self.template), 3), np.float32)
+        _skin(points, self._joint, self._weight, transforms.reshape(len(transforms), 12), vertices)
+        return vertices
 
     def pose(self, blendshapes: ArrayLike, pose: ArrayLike) -> Float:
         """Vertices for the pipeline's controls.
@@ -246,19 +276,6 @@ class Head:
                 world[joint, :, 3] = world[parent, :, :3] @ (joints[joint] - joints[parent]) + world[parent, :, 3]
         world[:, :, 3] -= np.einsum("jab,jb->ja", world[:, :, :3], joints)
         return world
-
-    def _skin(self, points: Float, transforms: Float) -> Float:
-        """Blend the transforms [J, 3, 4] by the weights and apply them to `points` [3, V]: [V, 3]."""
-        blended = (transforms.reshape(len(transforms), 12).T @ self._weights).reshape(3, 4, -1)
-        result = np.empty((points.shape[1], 3), np.float32)
-        term = np.empty_like(points[0])
-        for axis, row in enumerate(blended):
-            total = row[3]
-            for column in range(3):
-                np.multiply(row[column], points[column], out=term)
-                total += term
-            result[:, axis] = total
-        return result
 
 
 def eye_rotations(blendshapes: ArrayLike) -> tuple[Float, Float]:
