@@ -34,6 +34,12 @@ class Atlas:
         size = self.level_size.astype(np.float32)
         return np.hstack([size, size / size[0]])
 
+    @functools.cached_property
+    def level_places(self) -> np.ndarray:
+        """[L, 2] int32: first texel of each level, and its width | height << 16."""
+        width, height = self.level_size.T
+        return np.stack([self.level_offset.astype(np.int32), width | (height << 16)], axis=1)
+
     @property
     def level_count(self) -> int:
         return len(self.level_size)
@@ -81,11 +87,12 @@ def chart_mask(uv: np.ndarray, faces: np.ndarray, width: int, height: int, margi
     clip[:, 3] = 1
     screen, depth_and_inverse_w = np.empty((len(uv), 2), np.int32), np.empty((len(uv), 2), np.float32)
     facing, rows = np.empty(len(faces), np.int8), np.empty((len(faces), 2), np.int16)
-    buffer = np.full((height, width), coverage.EMPTY)
+    buffer = np.full((height, max(width, coverage.LANES)), coverage.EMPTY)
     coverage.project(clip, width, height, screen, depth_and_inverse_w)
     coverage.orient(screen, faces, height, width, facing, rows)
-    coverage.rasterize_rows(screen, depth_and_inverse_w, faces, facing, rows, 0, len(faces), True, 0, 1, buffer)
-    covered = (buffer != coverage.EMPTY).astype(np.uint8)
+    drawn = np.flatnonzero(facing).astype(np.int32)
+    coverage.rasterize_rows(screen, depth_and_inverse_w, faces, facing, rows, drawn, 0, len(drawn), 0, 1, buffer)
+    covered = (buffer[:, :width] != coverage.EMPTY).astype(np.uint8)
     return cv2.dilate(covered, np.ones((2 * margin_texels + 1,) * 2, np.uint8)) > 0
 
 

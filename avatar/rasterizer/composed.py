@@ -36,9 +36,7 @@ def render(
     screen, facing = _screen(scene, clip)
     previous_screen, previous_facing = _screen(scene, previous_clip)
     level = np.zeros(len(scene.tri), np.int32)
-    shading.texture_levels(
-        screen, scene.texel_area, scene.tri, facing, 0, len(scene.tri), scene.atlas.level_count - 1, level
-    )
+    shading.texture_levels(screen, scene.texel_area, scene.tri, facing, scene.atlas.level_count - 1, level)
     offset = (previous_screen.astype(np.float32) - screen) / coverage.SUBPIXELS
     # Weighted by w, what is interpolated in perspective turns linear on the picture.
     w = clip[:, 3:]

@@ -11,7 +11,10 @@ test is one minimum; among equal depths the earlier triangle wins. `depth_and_fa
 import math
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
+from avatar import lanes
 from avatar.jit import inlined, kernel
 
 SUBPIXELS = 256
@@ -112,6 +115,24 @@ def orient(screen, tri, height, width, facing, rows):
             rows[face, 0], rows[face, 1] = top, bottom
 
 
+@kernel
+def list_drawn(facing, rows, first_face, last_face, both_sides, drawn, count):
+    """Append the triangles first_face..last_face-1 that may show to the first `count` entries of `drawn` [N] int32.
+
+    Args:
+        facing: [F] int8, rows: [F, 2] int16, of `orient`.
+        both_sides: whether triangles of negative area show.
+
+    Returns:
+        The new count. One entry more may be written.
+    """
+    for face in range(first_face, last_face):
+        drawn[np.uint64(count)] = face
+        # Without branches: which way a triangle faces cannot be predicted.
+        count += (rows[face, 0] <= rows[face, 1]) & (both_sides | (facing[face] > 0))
+    return count
+
+
 @inlined
 def _edge_bias(x_slope, y_slope):
     """0 where a pixel center exactly on the edge belongs to the triangle (left edge, or horizontal top edge), else
@@ -129,6 +150,54 @@ def _touches(open_tiles, top, bottom, left, right):
     return False
 
 
+LANES = 8
+"""Cells that are drawn at a time."""
+
+
+def _cover(builder, cells, cell, front, edges, depth):
+    """Depth test of `LANES` cells from index `cell` on. Edges and depth are pairs of first value and step."""
+
+    def ramp(first, step):
+        steps = lanes.splat(builder, step, LANES) * lanes.constant(builder, lanes.I64, range(LANES))
+        return lanes.splat(builder, first, LANES) + steps
+
+    a, b, c = (ramp(*edge) for edge in edges)
+    candidate = lanes.constant(builder, lanes.I64, [int(EMPTY)] * LANES).where((a | b | c) < 0, ramp(*depth))
+    if front is not None:
+        behind = lanes.load(builder, front, cell, lanes.I64, LANES) < candidate
+        candidate = candidate.where(behind, int(EMPTY))
+    before = lanes.load(builder, cells, cell, lanes.I64, LANES)
+    candidate.minimum(before).store(cells, cell)
+
+
+@intrinsic
+def _cover_lanes(context, cells, cell, a, a_dx, b, b_dx, c, c_dx, z, z_dx):
+    """Test a triangle's candidates z, z + z_dx, ... in the cells from `cell` on, where all edges are at least 0."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pairs = list(zip(arguments[2::2], arguments[3::2], strict=True))
+        _cover(builder, data, arguments[1], None, pairs[:3], pairs[3])
+        return context.get_dummy_value()
+
+    return types.void(cells, types.uint64, *[types.int64] * 8), generate
+
+
+@intrinsic
+def _cover_lanes_behind(context, cells, cell, front, a, a_dx, b, b_dx, c, c_dx, z, z_dx):
+    """`_cover_lanes` for candidates that lie behind the cells of `front`."""
+
+    def generate(context, builder, signature, arguments):
+        data, fronts = (
+            context.make_array(signature.args[index])(context, builder, arguments[index]).data for index in (0, 2)
+        )
+        pairs = list(zip(arguments[3::2], arguments[4::2], strict=True))
+        _cover(builder, data, arguments[1], fronts, pairs[:3], pairs[3])
+        return context.get_dummy_value()
+
+    return types.void(cells, types.uint64, front, *[types.int64] * 8), generate
+
+
 @kernel
 def rasterize_rows(
     screen,
@@ -136,23 +205,24 @@ def rasterize_rows(
     tri,
     facing,
     rows,
-    first_face,
-    last_face,
-    both_sides,
+    drawn,
+    first,
+    last,
     worker,
     workers,
     buffer,
     front=None,
     open_tiles=None,
 ):
-    """Draw triangles first_face..last_face-1 into the rows that belong to `worker`.
+    """Draw triangles into the rows that belong to `worker`.
 
     Args:
         screen, depth_and_inverse_w: as `project` writes them.
         tri: [F, 3] int32. facing: [F] int8, rows: [F, 2] int16, as `orient` writes them.
-        both_sides: draw triangles of negative area too.
+        drawn: [N] int32, indices of triangles that may show, of which those in places first..last-1 are drawn, earlier
+            ones first.
         worker, workers: this worker's number and how many there are; rows are dealt in bands of `BAND_ROWS`.
-        buffer: [H, W] int64, depth buffer, updated.
+        buffer: [H, W] int64, W at least `LANES`, depth buffer, updated.
         front, open_tiles: of a layer, as `begin_second_layer_rows` takes and writes them: where given, only what lies
             behind that layer is drawn.
     """
@@ -162,9 +232,10 @@ def rasterize_rows(
     owned = np.empty((height - 1) // BAND_ROWS + 1, np.bool_)
     for band in range(owned.shape[0]):
         owned[band] = band % workers == worker
-    for face in range(first_face, last_face):
+    for place in range(first, last):
+        face = np.uint64(drawn[place])
         top, bottom = np.int64(rows[face, 0]), np.int64(rows[face, 1])
-        if top > bottom or (facing[face] < 0 and not both_sides):
+        if top > bottom:
             continue
         first_band, last_band = top // BAND_ROWS, bottom // BAND_ROWS
         if first_band == last_band and not owned[first_band]:
@@ -179,7 +250,6 @@ def rasterize_rows(
         right = min(_first_center(max(ax, bx, cx) + 1) - 1, width - 1)
         if open_tiles is not None and not _touches(open_tiles, top, bottom, left, right):
             continue
-        columns = right + 1 - left
         # Edge functions opposite a, b, c at the first pixel center, and their steps.
         x0, y0 = left * SUBPIXELS + SUBPIXELS // 2, top * SUBPIXELS + SUBPIXELS // 2
         a_dx, a_dy = (by - cy) * SUBPIXELS, (cx - bx) * SUBPIXELS
@@ -195,32 +265,28 @@ def rasterize_rows(
         cz = np.float64(depth_and_inverse_w[c, 0]) + 1
         z_dx = np.int64((a_dx * az + b_dx * bz + c_dx * cz) * scale) << 32
         z_dy = np.int64((a_dy * az + b_dy * bz + c_dy * cz) * scale) << 32
-        z_row = (np.int64((a_edge * az + b_edge * bz + c_edge * cz) * scale) << 32) | face
+        z_row = (np.int64((a_edge * az + b_edge * bz + c_edge * cz) * scale) << 32) | np.int64(face)
 
         a_edge += _edge_bias(a_dx, a_dy)
         b_edge += _edge_bias(b_dx, b_dy)
         c_edge += _edge_bias(c_dx, c_dy)
-        for row in range(top, bottom + 1):
-            if owned[row // BAND_ROWS]:
-                a_inside, b_inside, c_inside, z = a_edge, b_edge, c_edge, z_row
-                cell = np.uint64(row * width + left)
-                for _ in range(columns):
-                    # Without branches: whether a pixel of a small triangle is inside cannot be predicted.
-                    outside = (a_inside | b_inside | c_inside) < 0
-                    candidate = EMPTY if outside else z
-                    if front is not None and candidate <= fronts[cell]:
-                        candidate = EMPTY
-                    before = cells[cell]
-                    cells[cell] = candidate if candidate < before else before
-                    a_inside += a_dx
-                    b_inside += b_dx
-                    c_inside += c_dx
-                    z += z_dx
-                    cell += np.uint64(1)
-            a_edge += a_dy
-            b_edge += b_dy
-            c_edge += c_dy
-            z_row += z_dy
+        for start in range(left, right + 1, LANES):
+            # The last lanes of a row end with it.
+            block = max(min(start, width - LANES), 0)
+            skipped = block - left
+            a_here, b_here, c_here = a_edge + skipped * a_dx, b_edge + skipped * b_dx, c_edge + skipped * c_dx
+            z = z_row + skipped * z_dx
+            for row in range(top, bottom + 1):
+                if owned[row // BAND_ROWS]:
+                    cell = np.uint64(row * width + block)
+                    if front is not None:
+                        _cover_lanes_behind(cells, cell, fronts, a_here, a_dx, b_here, b_dx, c_here, c_dx, z, z_dx)
+                    else:
+                        _cover_lanes(cells, cell, a_here, a_dx, b_here, b_dx, c_here, c_dx, z, z_dx)
+                a_here += a_dy
+                b_here += b_dy
+                c_here += c_dy
+                z += z_dy
 
 
 @kernel

@@ -72,13 +72,16 @@ def rasterize(pos, tri, resolution, grad_db: bool = True, front=None) -> tuple[n
     if not (0 < height <= 8192 and 0 < width <= 8192):
         raise ValueError(f"resolution must be (height, width) within 1..8192 pixels, got {resolution}; render in tiles")
     screen, depth_and_inverse_w, facing, rows = _project(pos, tri, width, height)
-    buffer = np.full((height, width), coverage.EMPTY)
+    pitch = max(width, coverage.LANES)
+    buffer = np.full((height, pitch), coverage.EMPTY)
     if front is not None:
         front = _array("front", front, np.float32, height, width, 4)
         steps = ((front[..., 2].astype(np.float64) + 1) * coverage.DEPTH_STEPS).astype(np.int64) + _PEEL_STEPS
         front = np.where(front[..., 3] > 0, steps << 32, coverage.EMPTY)
-    coverage.rasterize_rows(screen, depth_and_inverse_w, tri, facing, rows, 0, len(tri), True, 0, 1, buffer, front)
-    face_id = np.ascontiguousarray(coverage.depth_and_face(buffer)[..., 0])
+        front = np.pad(front, ((0, 0), (0, pitch - width)), constant_values=coverage.EMPTY)
+    drawn = np.flatnonzero(facing).astype(np.int32)
+    coverage.rasterize_rows(screen, depth_and_inverse_w, tri, facing, rows, drawn, 0, len(drawn), 0, 1, buffer, front)
+    face_id = np.ascontiguousarray(coverage.depth_and_face(buffer)[:, :width, 0])
     rast, rast_db = np.empty((2, height, width, 4), np.float32)
     sampling.barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db)
     return rast, rast_db if grad_db else rast_db[..., :0]

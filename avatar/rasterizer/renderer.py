@@ -49,6 +49,12 @@ class _View:
         coverage.transform(vertices, scene.matrix, clip)
         coverage.project(clip, scene.size_px, scene.size_px, self.screen, self.depth_and_inverse_w)
         coverage.orient(self.screen, scene.tri, scene.size_px, scene.size_px, self.facing, self.rows)
+        room = len(scene.tri) + shading.LANES + 1
+        self.drawn = np.zeros(room, np.int32)
+        self.opaque_drawn = coverage.list_drawn(self.facing, self.rows, 0, scene.opaque_count, False, self.drawn, 0)
+        self.all_drawn = coverage.list_drawn(
+            self.facing, self.rows, scene.opaque_count, len(scene.tri), True, self.drawn, self.opaque_drawn
+        )
         self.layer_rows = _rows(self.screen[scene.layer_vertices, 1], scene.size_px)
         corners = clip[scene.head.faces[scene.head.landmark_faces]]
         points = np.einsum("nk,nkd->nd", scene.head.landmark_barycentric, corners)
@@ -73,9 +79,9 @@ class _Scratch:
         self.open_tiles = np.zeros((tile_count, tile_count), np.bool_)
         self.picture, self.layer = np.zeros((2, *picture), np.uint32)
         self.channels = self.picture.view(np.uint8).reshape(*picture, 4)
-        self.motion = np.empty((*picture, 2), np.float32)
         self.packed = np.empty((vertex_count, 8), np.float32)
-        self.level = np.zeros(face_count, np.int32)
+        self.planes = np.zeros((face_count + 1, shading.PLANES), np.float32)
+        self.light = np.empty((face_count, 3), np.float32)
         self.pairs = np.empty((_PAIRS_PER_ROW * size_px, 2), np.int32)
         self.weights = np.empty(len(self.pairs), np.float32)
         self.change = np.empty((len(self.pairs), 4), np.float32)
@@ -134,15 +140,15 @@ class Renderer:
         shading.pack_vertices(
             view.screen, view.depth_and_inverse_w, self.scene.uv_texels, view.light, previous.screen, scratch.packed
         )
-        run(lambda worker: self._cover(scratch, view, worker))
+        run(lambda worker: self._cover(scratch, view, previous, worker))
         lap("cover")
-        run(lambda worker: self._shade(scratch, view, previous, mask, worker))
+        run(lambda worker: self._shade(scratch, view, mask, motion.view(np.uint32)[..., 0], worker))
         for spot in view.spots:
             add_spot(scratch.channels, mask, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
         lap("shade")
         self._antialias(scratch, view)
         lap("antialias")
-        run(lambda worker: self._finish(scratch, raster, motion, worker))
+        run(lambda worker: self._finish(scratch, raster, worker))
         lap("finish")
         return RasterResult(raster, mask, motion, view.landmarks.copy())
 
@@ -165,28 +171,22 @@ class Renderer:
                     self._views.popitem(last=False)
         return view
 
-    def _cover(self, scratch: _Scratch, view: _View, worker: int) -> None:
+    def _cover(self, scratch: _Scratch, view: _View, previous: _View, worker: int) -> None:
         scene, count = self.scene, self._workers.shares
-        faces, opaque = len(scene.tri), scene.opaque_count
-        share = range(faces * worker // count, faces * (worker + 1) // count)
-        shading.texture_levels(
-            view.screen,
-            scene.texel_area,
-            scene.tri,
-            view.facing,
-            share.start,
-            share.stop,
-            scene.atlas.level_count - 1,
-            scratch.level,
-        )
-        drawn = (view.screen, view.depth_and_inverse_w, scene.tri, view.facing, view.rows)
+        blocks = -(-view.all_drawn // shading.LANES)
+        shading.find_planes(
+            scratch.packed, scene.tri, scene.face_table, view.drawn, blocks * worker // count,
+            blocks * (worker + 1) // count, previous.facing, scene.atlas.level_scale, scene.opaque_count,
+            scratch.planes, scratch.light,
+        )  # fmt: skip
+        surface = view.screen, view.depth_and_inverse_w, scene.tri, view.facing, view.rows, view.drawn
         coverage.clear_rows(worker, count, scratch.surface)
-        coverage.rasterize_rows(*drawn, 0, opaque, False, worker, count, scratch.surface)
-        if opaque < faces:
+        coverage.rasterize_rows(*surface, 0, view.opaque_drawn, worker, count, scratch.surface)
+        if self._has_layer:
             coverage.begin_layer_rows(scratch.surface, *view.layer_rows, worker, count, scratch.layer_surface)
-            coverage.rasterize_rows(*drawn, opaque, faces, True, worker, count, scratch.layer_surface)
+            coverage.rasterize_rows(*surface, view.opaque_drawn, view.all_drawn, worker, count, scratch.layer_surface)
 
-    def _shade(self, scratch: _Scratch, view: _View, previous: _View, mask: np.ndarray, worker: int) -> None:
+    def _shade(self, scratch: _Scratch, view: _View, mask: np.ndarray, motion: np.ndarray, worker: int) -> None:
         scene, count = self.scene, self._workers.shares
         alpha = scratch.layer.view(np.uint8).reshape(*scratch.layer.shape, 4)
         layers = [
@@ -201,13 +201,13 @@ class Renderer:
                     scratch.surface, scratch.layer_surface, alpha, *rows, worker, count, surface, scratch.open_tiles
                 )
                 coverage.rasterize_rows(
-                    view.screen, view.depth_and_inverse_w, scene.tri, view.facing, view.rows, scene.opaque_count,
-                    len(scene.tri), True, worker, count, surface, scratch.layer_surface, scratch.open_tiles,
+                    view.screen, view.depth_and_inverse_w, scene.tri, view.facing, view.rows, view.drawn,
+                    view.opaque_drawn, view.all_drawn, worker, count, surface, scratch.layer_surface,
+                    scratch.open_tiles,
                 )  # fmt: skip
             shading.shade_rows(
-                coverage.depth_and_face(surface), scratch.packed, scene.tri, scene.part, scratch.level, previous.facing,
-                scene.atlas.texels, scene.atlas.level_offset, scene.atlas.level_scale, kind, *rows, worker, count,
-                color, mask, scratch.motion,
+                coverage.depth_and_face(surface), scratch.planes, scratch.light, scene.atlas.texels,
+                scene.atlas.level_places, kind, *rows, worker, count, color, mask, motion,
             )  # fmt: skip
         if self._has_layer:
             compose.cover_rows(scratch.layer, *view.layer_rows, worker, count, scratch.picture)
@@ -235,14 +235,11 @@ class Renderer:
         silhouette.weigh_crossings(scratch.pairs, scratch.weights, starts, stops, scratch.slots)
         compose.blend_pairs(scratch.pairs, scratch.weights, starts, stops, scratch.channels, scratch.change)
 
-    def _finish(self, scratch: _Scratch, raster: np.ndarray, motion: np.ndarray, worker: int) -> None:
+    def _finish(self, scratch: _Scratch, raster: np.ndarray, worker: int) -> None:
         count = self._workers.shares
         pixels, straight = scratch.picture.reshape(-1), raster.view(np.uint32).reshape(-1)
         share = slice(pixels.size * worker // count, pixels.size * (worker + 1) // count)
         compose.straighten(pixels[share], straight[share])
-        bits, half_bits = scratch.motion.view(np.uint32).reshape(-1), motion.view(np.uint16).reshape(-1)
-        share = slice(bits.size * worker // count, bits.size * (worker + 1) // count)
-        compose.halve_precision(bits[share], half_bits[share])
 
     @property
     def _has_layer(self) -> bool:

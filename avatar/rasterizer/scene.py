@@ -9,6 +9,7 @@ import numpy as np
 
 from avatar.config import FRAME_SIZE
 from avatar.head import Head
+from avatar.rasterizer import shading
 from avatar.rasterizer.atlas import TRANSLUCENT_PARTS, Atlas, read_texture
 from avatar.rasterizer.camera import FAR_M, NEAR_M, Camera
 from avatar.rasterizer.light import Light
@@ -50,6 +51,7 @@ class Scene:
         atlas: the texture.
         uv_texels: [V, 2] float32, texture coordinates in texels of level 0.
         texel_area: [F] float32, twice the area of each row of `tri` in texels of level 0.
+        face_table: [F, 8] float32, of `shading.face_table`.
     """
 
     head: Head
@@ -68,12 +70,18 @@ class Scene:
     atlas: Atlas
     uv_texels: np.ndarray
     texel_area: np.ndarray
+    face_table: np.ndarray
 
     @classmethod
     def build(
         cls, head: Head, camera: Camera, texture: np.ndarray, size_px: int = FRAME_SIZE, key_direction=KEY_DIRECTION
     ) -> "Scene":
         """Put a head, a camera and a straight-alpha texture [h, w, 4] uint8 together."""
+        if size_px % shading.LANES or not 0 < size_px <= shading.LARGEST_PX:
+            raise ValueError(
+                f"size_px must be a multiple of {shading.LANES} up to {shading.LARGEST_PX}, got {size_px}; resize the "
+                "picture afterwards"
+            )
         translucent = np.isin(head.part, TRANSLUCENT_PARTS)
         order = np.argsort(translucent, kind="stable")
         tri = np.ascontiguousarray(head.faces[order][:, [0, 2, 1]])
@@ -85,6 +93,8 @@ class Scene:
         atlas = Atlas.build(texture, head.uv, head.faces, head.part)
         uv_texels = head.uv * atlas.level_size[0].astype(np.float32)
         (ax, ay), (bx, by), (cx, cy) = uv_texels[tri].transpose(1, 2, 0)
+        texel_area = np.maximum(np.abs((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)), np.float32(1e-6))
+        part = np.ascontiguousarray(head.part[order])
         return cls(
             head=head,
             camera=camera,
@@ -92,7 +102,7 @@ class Scene:
             size_px=size_px,
             matrix=camera.matrix(),
             tri=tri,
-            part=np.ascontiguousarray(head.part[order]),
+            part=part,
             opaque_count=opaque_count,
             layer_vertices=np.unique(tri[opaque_count:]),
             neighbors=np.concatenate([neighbors, layer_neighbors]),
@@ -101,7 +111,8 @@ class Scene:
             same_point=same_point,
             atlas=atlas,
             uv_texels=uv_texels,
-            texel_area=np.maximum(np.abs((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)), np.float32(1e-6)),
+            texel_area=texel_area,
+            face_table=shading.face_table(tri, part, texel_area),
         )
 
     @classmethod

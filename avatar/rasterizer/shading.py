@@ -1,18 +1,19 @@
-"""From visible triangles to pixels: texture, light and motion in one pass over the rows.
+"""From visible triangles to pixels: texture, light and motion, sixteen pixels of a row at a time.
 
-Colors are four uint8 in one uint32, red lowest, premultiplied by alpha. A bilinear look-up spreads them to four 16-bit
-lanes of a uint64, so that one multiplication weighs all four channels.
+Every triangle that may show is turned into planes once: what is linear on the picture (1/w, texture coordinates over w,
+motion) as its value at one pixel and its steps to the right and downwards. A pixel then reads one cache line.
 """
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
+from avatar import lanes
 from avatar.jit import inlined, kernel
 
 SUBPIXELS = 256
 BAND_ROWS = 16
 
-_LANES = np.uint64(0x00FF00FF00FF00FF)
-_HALF = np.uint64(0x0080008000800080)
 SURFACE, LAYER, SECOND_LAYER = range(3)
 """What `shade_rows` draws."""
 
@@ -31,9 +32,25 @@ def _log2(value):
     return np.float32(np.float32(value).view(np.int32)) * np.float32(2.0**-23) - np.float32(127)
 
 
+@inlined
+def _level(doubled_area, texel_area, highest):
+    """Texture level of a triangle; `doubled_area` on the picture in (1/256 pixel)², `texel_area` also doubled."""
+    pixel_area = abs(doubled_area) / np.float32(SUBPIXELS * SUBPIXELS)
+    octaves = np.float32(0.5) * _log2(texel_area / max(pixel_area, np.float32(1e-6))) + np.float32(_BIAS_OCTAVES)
+    return np.int32(min(max(octaves * LEVELS_PER_OCTAVE + np.float32(0.5), np.float32(0)), np.float32(highest)))
+
+
+def _level_lanes(doubled_area: lanes.Lanes, texel_area: lanes.Lanes, highest: lanes.Lanes) -> lanes.Lanes:
+    """`_level` of many triangles."""
+    pixel_area = (doubled_area.bits() & 0x7FFFFFFF).as_floats_of_bits() * (1 / (SUBPIXELS * SUBPIXELS))
+    ratio = texel_area / pixel_area.at_least(1e-6)
+    octaves = (ratio.bits().as_float() * 2.0**-23 - 127.0) * 0.5 + _BIAS_OCTAVES
+    return (octaves * LEVELS_PER_OCTAVE + 0.5).at_least(0.0).minimum(highest.as_float()).as_int()
+
+
 @kernel
-def texture_levels(screen, texel_area, tri, facing, first_face, last_face, highest, level):
-    """Texture level of each drawable triangle in first_face..last_face-1, `level` [F] int32 in 0..highest.
+def texture_levels(screen, texel_area, tri, facing, highest, level):
+    """Texture level of each drawable triangle, `level` [F] int32 in 0..highest.
 
     The level at which a texel is as large as a pixel, by area. Where a surface is seen at a slant this is the geometric
     mean of the two axes of a pixel's footprint: sharper than the longer axis, at an aliasing that the enhancer and the
@@ -43,62 +60,13 @@ def texture_levels(screen, texel_area, tri, facing, first_face, last_face, highe
         screen: [V, 2] int32, 1/256 pixel. texel_area: [F] float32, twice the area in texels of level 0. tri: [F, 3]
             int32. facing: [F] int8.
     """
-    for face in range(first_face, last_face):
+    for face in range(tri.shape[0]):
         if facing[face] == 0:
             continue
         a, b, c = np.uint64(tri[face, 0]), np.uint64(tri[face, 1]), np.uint64(tri[face, 2])
         bx, by = np.float32(screen[b, 0] - screen[a, 0]), np.float32(screen[b, 1] - screen[a, 1])
         cx, cy = np.float32(screen[c, 0] - screen[a, 0]), np.float32(screen[c, 1] - screen[a, 1])
-        pixel_area = abs(bx * cy - by * cx) / np.float32(SUBPIXELS * SUBPIXELS)
-        octaves = np.float32(0.5) * _log2(texel_area[face] / max(pixel_area, np.float32(1e-6))) + np.float32(
-            _BIAS_OCTAVES
-        )
-        level[face] = np.int32(
-            min(max(octaves * LEVELS_PER_OCTAVE + np.float32(0.5), np.float32(0)), np.float32(highest))
-        )
-
-
-@inlined
-def _spread(color):
-    """Channels 0, 2, 1, 3 of `color` in the 16-bit lanes of a uint64."""
-    wide = np.uint64(color)
-    return (wide & np.uint64(0x00FF00FF)) | ((wide & np.uint64(0xFF00FF00)) << np.uint64(24))
-
-
-@inlined
-def _bilinear(texels, offset, width, height, x, y):
-    """Color in 16-bit lanes, at (x, y) in texels of the level that starts at `offset` and has `width` x `height`
-    texels.
-
-    All integers are unsigned: numba then leaves out the test for negative indices.
-    """
-    x = min(max(x - np.float32(0.5), np.float32(0)), width - np.float32(1.01))
-    y = min(max(y - np.float32(0.5), np.float32(0)), height - np.float32(1.01))
-    x_fixed, y_fixed = np.uint64(np.int64(x * np.float32(256))), np.uint64(np.int64(y * np.float32(256)))
-    x_part, y_part = x_fixed & np.uint64(255), y_fixed & np.uint64(255)
-    stride = np.uint64(np.int64(width))
-    start = offset + (y_fixed >> np.uint64(8)) * stride + (x_fixed >> np.uint64(8))
-    below = start + stride
-    lower_right = (x_part * y_part + np.uint64(128)) >> np.uint64(8)
-    total = _spread(texels[start]) * (np.uint64(256) - x_part - y_part + lower_right)
-    total += _spread(texels[start + np.uint64(1)]) * (x_part - lower_right)
-    total += _spread(texels[below]) * (y_part - lower_right)
-    total += _spread(texels[below + np.uint64(1)]) * lower_right
-    return ((total + _HALF) >> np.uint64(8)) & _LANES
-
-
-@inlined
-def _lit(lanes, light):
-    """Color in 16-bit lanes with its first three channels multiplied by `light`, in [0, 2), and limited to 255."""
-    factor = np.uint64(np.int64(light * np.float32(4096) + np.float32(0.5)))
-    red = min(((lanes & np.uint64(255)) * factor + np.uint64(2048)) >> np.uint64(12), np.uint64(255))
-    blue = min(
-        (((lanes >> np.uint64(16)) & np.uint64(255)) * factor + np.uint64(2048)) >> np.uint64(12), np.uint64(255)
-    )
-    green = min(
-        (((lanes >> np.uint64(32)) & np.uint64(255)) * factor + np.uint64(2048)) >> np.uint64(12), np.uint64(255)
-    )
-    return red | (blue << np.uint64(16)) | (green << np.uint64(32)) | (lanes & np.uint64(0x00FF000000000000))
+        level[face] = _level(bx * cy - by * cx, texel_area[face], highest)
 
 
 @kernel
@@ -118,133 +86,351 @@ def pack_vertices(screen, depth_and_inverse_w, uv_texels, light, previous_screen
         packed[vertex, 7] = np.float32(previous_screen[vertex, 1] - screen[vertex, 1]) / np.float32(SUBPIXELS)
 
 
+PLANES = 16
+"""Entries of a triangle: 1/w, u/w, v/w, motion in x and in y, each with its steps, and one of flags."""
+
+LARGEST_PX = 1024
+"""Widest picture: the flags hold rows and columns in ten bits."""
+
+_ROW, _LEVEL, _PART, _LIT, _SEEN = 10, 20, 25, 29, 30
+"""First bit of each entry in the flags; the column's is 0."""
+
+_FACE_ENTRIES = 8
+
+
+def face_table(tri: np.ndarray, part: np.ndarray, texel_area: np.ndarray) -> np.ndarray:
+    """What `find_planes` reads of each triangle and no pose changes, [F, 8] float32.
+
+    In turn: the patterns of the three vertex indices and of the part, and twice the area in texels of level 0.
+    """
+    table = np.zeros((len(tri), _FACE_ENTRIES), np.float32)
+    table.view(np.int32)[:, :3] = tri
+    table.view(np.int32)[:, 3] = part
+    table[:, 4] = texel_area
+    return table
+
+
+LANES = 16
+"""Triangles or pixels that are worked on at a time."""
+
+
+@intrinsic
+def _find_plane_lanes(context, drawn, start, packed, face_table, levels, highest, previous_facing, opaque, planes):
+    """`find_planes` for `LANES` triangles from element `start` of `drawn` on; all arrays flat.
+
+    Returns:
+        uint32 whose bit i is set where any corner of triangle i is lit.
+    """
+    signature = types.uint32(
+        drawn, types.uint64, packed, face_table, levels, types.int32, previous_facing, types.int32, planes
+    )
+
+    def generate(context, builder, signature, arguments):
+        drawn, packed, face_table, levels, previous_facing, planes = (
+            context.make_array(signature.args[index])(context, builder, arguments[index]).data
+            for index in (0, 2, 3, 4, 6, 8)
+        )
+        highest, opaque = (lanes.splat(builder, arguments[index], LANES) for index in (5, 7))
+        face = lanes.load(builder, drawn, arguments[1], lanes.I32, LANES)
+        a, b, c, part, texel_area, *_ = face.load_rows(face_table, _FACE_ENTRIES)
+        (ax, ay, aw, au, av, a_light, a_motion_x, a_motion_y) = a.bits().load_rows(packed, 8)
+        (bx, by, bw, bu, bv, b_light, b_motion_x, b_motion_y) = b.bits().load_rows(packed, 8)
+        (cx, cy, cw, cu, cv, c_light, c_motion_x, c_motion_y) = c.bits().load_rows(packed, 8)
+        column = ax.minimum(bx).minimum(cx).at_least(0.0).as_int() >> 8
+        row = ay.minimum(by).minimum(cy).at_least(0.0).as_int() >> 8
+        center_x, center_y = ((edge << 8).as_float() + SUBPIXELS / 2 for edge in (column, row))
+        ax, ay, bx, by, cx, cy = (
+            ax - center_x,
+            ay - center_y,
+            bx - center_x,
+            by - center_y,
+            cx - center_x,
+            cy - center_y,
+        )
+
+        # Weights of the corners at that pixel and their steps: linear on the picture, and divided by w below.
+        now = (bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx)
+        doubled_area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        one = lanes.constant(builder, lanes.F32, [1.0] * LANES)
+        inverse_area = one / (now[0] + now[1] + now[2])
+        step = inverse_area * SUBPIXELS
+        weights = [[weight * inverse_area for weight in now]]
+        weights.append([slope * step for slope in (by - cy, cy - ay, ay - by)])
+        weights.append([slope * step for slope in (cx - bx, ax - cx, bx - ax)])
+
+        def plane(at_a, at_b, at_c):
+            return [of_a * at_a + of_b * at_b + of_c * at_c for of_a, of_b, of_c in weights]
+
+        motion = [*plane(a_motion_x, b_motion_x, c_motion_x), *plane(a_motion_y, b_motion_y, c_motion_y)]
+        weights = [[of_a * aw, of_b * bw, of_c * cw] for of_a, of_b, of_c in weights]
+        level = _level_lanes(doubled_area, texel_area, highest)
+        wide, high = ((level << 2) | entry for entry in (2, 3))
+        wide, high = wide.lookup(levels, lanes.F32), high.lookup(levels, lanes.F32)
+        before = face.lookup(previous_facing, lanes.I8, 1).widen()
+        seen = (before >= 1) | ((face >= opaque) & before.is_not(0))
+        is_lit = a_light.is_not(1.0) | b_light.is_not(1.0) | c_light.is_not(1.0)
+        flags = column | (row << _ROW) | (level << _LEVEL) | (part.bits() << _PART)
+        flags = flags | (seen.as_ones() << _SEEN) | (is_lit.as_ones() << _LIT)
+        columns = [of_a + of_b + of_c for of_a, of_b, of_c in weights]
+        columns += plane(au * wide, bu * wide, cu * wide) + plane(av * high, bv * high, cv * high)
+        (face + 1).store_rows(planes, [*columns, *motion, flags.as_floats_of_bits()])
+        return builder.zext(is_lit.as_mask(), lanes.I32)
+
+    return signature, generate
+
+
 @inlined
-def _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, entry):
-    """Value and step of a vertex attribute under weights and steps of the corners."""
-    at_a, at_b, at_c = packed[a, entry], packed[b, entry], packed[c, entry]
-    return a_now * at_a + b_now * at_b + c_now * at_c, a_step * at_a + b_step * at_b + c_step * at_c
+def _find_light(packed, tri, planes, face, light):
+    """Plane of the light over w of one triangle, as `find_planes` has them."""
+    of_planes = np.uint64(face + 1)
+    flags = planes[of_planes].view(np.int32)[15]
+    center_x = np.float32(((flags & (LARGEST_PX - 1)) << 8) + SUBPIXELS // 2)
+    center_y = np.float32((((flags >> _ROW) & (LARGEST_PX - 1)) << 8) + SUBPIXELS // 2)
+    a, b, c = np.uint64(tri[face, 0]), np.uint64(tri[face, 1]), np.uint64(tri[face, 2])
+    ax, ay = packed[a, 0] - center_x, packed[a, 1] - center_y
+    bx, by = packed[b, 0] - center_x, packed[b, 1] - center_y
+    cx, cy = packed[c, 0] - center_x, packed[c, 1] - center_y
+    a_now, b_now, c_now = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
+    scale = np.float32(1) / (a_now + b_now + c_now)
+    at_a, at_b, at_c = packed[a, 5] * packed[a, 2], packed[b, 5] * packed[b, 2], packed[c, 5] * packed[c, 2]
+    light[face, 0] = (a_now * at_a + b_now * at_b + c_now * at_c) * scale
+    scale *= np.float32(SUBPIXELS)
+    light[face, 1] = ((by - cy) * at_a + (cy - ay) * at_b + (ay - by) * at_c) * scale
+    light[face, 2] = ((cx - bx) * at_a + (ax - cx) * at_b + (bx - ax) * at_c) * scale
+
+
+@kernel
+def find_planes(packed, tri, face_table, drawn, first, last, previous_facing, levels, opaque, planes, light):
+    """Planes of triangles that may show.
+
+    Motion is taken as linear on the picture, which is exact as long as the depths of the three corners keep their
+    proportions.
+
+    Args:
+        packed: [V, 8] float32, of `pack_vertices`. tri: [F, 3] int32.
+        face_table: [F, 8] float32, of `face_table`.
+        drawn: [N] int32, indices of triangles, of which the blocks of `LANES` first..last-1 are worked on; the last
+            block may hold any index in its unused places.
+        previous_facing: [F] int8, of `coverage.orient` in the previous frame.
+        levels: [L, 4] float32, width and height of the texture levels, and those against level 0.
+        opaque: triangles from here on are drawn from both sides.
+        planes: [F + 1, 16] float32, written: of triangle f in row f + 1.
+        light: [F, 3] float32, written where any corner is not 1: factor over w and its steps.
+    """
+    flat = packed.reshape(-1), face_table.reshape(-1), levels.reshape(-1)
+    highest, first_translucent, out = np.int32(levels.shape[0] - 1), np.int32(opaque), planes.reshape(-1)
+    for block in range(first, last):
+        start = np.uint64(block * LANES)
+        lit = _find_plane_lanes(drawn, start, *flat, highest, previous_facing, first_translucent, out)
+        lane = np.uint64(0)
+        while lit != 0:
+            if lit & np.uint32(1):
+                _find_light(packed, tri, planes, drawn[start + lane], light)
+            lit >>= np.uint32(1)
+            lane += np.uint64(1)
+
+
+_NO_MOTION = 0x7E007E00
+"""Two fp16 NaN."""
+
+
+def _channels(color: lanes.Lanes) -> tuple[lanes.Lanes, lanes.Lanes]:
+    """Channels 0 and 2, and 1 and 3, of colors in the 16-bit halves of integers, so that one product weighs two."""
+    return color & 0x00FF00FF, (color >> 8) & 0x00FF00FF
+
+
+def _half_precision(value: lanes.Lanes) -> lanes.Lanes:
+    """fp16 patterns of finite float32 values up to 2^15, to nearest even; below 2^-14 they become 0, which as motion is
+    a hundredth of the snapping grid."""
+    pattern = value.bits()
+    magnitude = pattern & 0x7FFFFFFF
+    rounded = (magnitude - 0x38000000 + 0xFFF + ((magnitude >> 13) & 1)) >> 13
+    rounded = rounded.where(magnitude >= 0x38800000, 0)
+    return rounded.where(magnitude < 0x47000000, 0x7C00) | ((pattern >> 16) & 0x8000)
+
+
+@intrinsic
+def _lanes_with_face(context, faces, pixel):
+    """uint32 whose bit i is set where pixel `pixel` + i of `faces` [2 H W] int32 has a triangle."""
+
+    def generate(context, builder, signature, arguments):
+        table = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        face = lanes.load(builder, table, builder.shl(arguments[1], lanes.I64(1)), lanes.I32, LANES, stride=2)
+        return builder.zext((face >= 0).as_mask(), lanes.I32)
+
+    return types.uint32(faces, types.uint64), generate
+
+
+@intrinsic
+def _shade_lanes(
+    context, faces, planes, texels, levels, pixel, column, row, width, height, alpha, color, mask, motion, place
+):  # fmt: skip
+    """Shade `LANES` pixels from flat index `pixel` = (row, column) on.
+
+    Args:
+        faces: [2 H W] int32, the triangle of pixel p in element 2 p, -1 for none.
+        planes: [16 (F + 1)] float32, of `find_planes`. texels: [N] uint32.
+        levels: [2 L] int32, of each texture level its first texel, and width | height << 16.
+        width, height: int32, of the picture.
+        alpha: int32, or-ed into each color.
+        color: uint32, mask: uint8, motion: uint32, written from element `place` on: 0, 0 and two NaN where there is no
+            triangle.
+
+    Returns:
+        uint32 whose bit i is set where the triangle of lane i is lit.
+    """
+    signature = types.uint32(
+        faces, planes, texels, levels, types.uint64, *[types.int32] * 5, color, mask, motion, types.uint64
+    )
+
+    def generate(context, builder, signature, arguments):
+        arrays = {
+            index: context.make_array(signature.args[index])(context, builder, arguments[index]).data
+            for index in (0, 1, 2, 3, 10, 11, 12)
+        }
+        pixel, place = arguments[4], arguments[13]
+        column, row, width, height, alpha = (lanes.splat(builder, argument, LANES) for argument in arguments[5:10])
+        column += lanes.constant(builder, lanes.I32, range(LANES))
+        face = lanes.load(builder, arrays[0], builder.shl(pixel, lanes.I64(1)), lanes.I32, LANES, stride=2)
+        entries = (face + 1).load_rows(arrays[1], PLANES)
+        flags = entries[15].bits()
+        right = (column - (flags & (LARGEST_PX - 1))).as_float()
+        down = (row - ((flags >> _ROW) & (LARGEST_PX - 1))).as_float()
+        inverse_w, u, v, motion_x, motion_y = (
+            entries[index] + entries[index + 1] * right + entries[index + 2] * down for index in range(0, 15, 3)
+        )
+        w = lanes.constant(builder, lanes.F32, [1.0] * LANES) / inverse_w
+
+        level = (flags >> _LEVEL) & 31
+        first = (level << 1).lookup(arrays[3], lanes.I32)
+        size = ((level << 1) + 1).lookup(arrays[3], lanes.I32)
+        texels_wide, texels_high = size & 0xFFFF, size >> 16
+        x = (u * w - 0.5).at_least(0.0).minimum(texels_wide.as_float() - 1.01)
+        y = (v * w - 0.5).at_least(0.0).minimum(texels_high.as_float() - 1.01)
+        x, y = (x * 256.0).as_int(), (y * 256.0).as_int()
+        x_part, y_part = x & 255, y & 255
+        upper = first + (y >> 8) * texels_wide + (x >> 8)
+        lower_right = (x_part * y_part + 128) >> 8
+        even = odd = lanes.constant(builder, lanes.I32, [0x00800080] * LANES)
+        for start, left_weight, right_weight in (
+            (upper, (lower_right - x_part - y_part) + 256, x_part - lower_right),
+            (upper + texels_wide, y_part - lower_right, lower_right),
+        ):
+            pair = start.lookup(arrays[2], lanes.I64)
+            left, beside = pair.narrow(lanes.I32), (pair >> 32).narrow(lanes.I32)
+            for texel, weight in ((left, left_weight), (beside, right_weight)):
+                texel_even, texel_odd = _channels(texel)
+                even, odd = even + texel_even * weight, odd + texel_odd * weight
+        shaded = ((even >> 8) & 0x00FF00FF) | (odd & -0x00FF0100) | alpha
+
+        is_drawn = face >= 0
+        before_x = column.as_float() + 0.5 + motion_x
+        before_y = row.as_float() + 0.5 + motion_y
+        seen = ((flags >> _SEEN) & 1).is_not(0) & is_drawn
+        seen = seen & (before_x >= 0.0) & (before_x < width.as_float())
+        seen = seen & (before_y >= 0.0) & (before_y < height.as_float())
+        moved = _half_precision(motion_x) | (_half_precision(motion_y) << 16)
+        shaded.where(is_drawn, 0).store(arrays[10], place)
+        ((flags >> _PART) & 15).where(is_drawn, 0).narrow(lanes.I8).store(arrays[11], place)
+        moved.where(seen, _NO_MOTION).store(arrays[12], place)
+        is_lit = ((flags >> _LIT) & 1).is_not(0) & is_drawn
+        return builder.zext(is_lit.as_mask(), lanes.I32)
+
+    return signature, generate
+
+
+@inlined
+def _lit(color, light):
+    """A color with its first three channels multiplied by `light`, in [0, 2), and limited to 255."""
+    factor = np.uint32(np.int32(light * np.float32(4096) + np.float32(0.5)))
+    result = color & np.uint32(0xFF000000)
+    for shift in range(0, 24, 8):
+        step = np.uint32(shift)
+        level = (((color >> step) & np.uint32(255)) * factor + np.uint32(2048)) >> np.uint32(12)
+        result |= min(level, np.uint32(255)) << step
+    return result
+
+
+@inlined
+def _under(front, color):
+    """`color` blended under `front`, and whether the two together cover by half or more but `front` alone does not."""
+    rest = np.uint32(255) - (front >> np.uint32(24))
+    rest += rest >> np.uint32(7)
+    even = ((color & np.uint32(0x00FF00FF)) * rest + np.uint32(0x00800080)) >> np.uint32(8)
+    odd = ((color >> np.uint32(8)) & np.uint32(0x00FF00FF)) * rest + np.uint32(0x00800080)
+    total = front + ((even & np.uint32(0x00FF00FF)) | (odd & np.uint32(0xFF00FF00)))
+    return total, front < np.uint32(0x80000000) and total >= np.uint32(0x80000000)
 
 
 @kernel
 def shade_rows(
-    depth_and_face, packed, tri, part, level, previous_facing,
-    texels, level_offset, level_size, kind, first_row, last_row, worker, workers, color, mask, motion,
+    depth_and_face, planes, light, texels, levels, kind, first_row, last_row, worker, workers, color, mask, motion
 ):  # fmt: skip
     """Color, part and motion of every pixel in the rows that belong to `worker`.
 
-    Along a run of pixels of one triangle, attribute / w and 1 / w are linear; their quotient is the perspective-correct
-    attribute. Motion is interpolated linearly on the picture, which is exact as long as the depths of the three corners
-    keep their proportions.
-
     Args:
-        depth_and_face: [H, W, 2] int32, of `coverage.depth_and_face`.
-        packed: [V, 8] float32, of `pack_vertices`. tri: [F, 3] int32. part: [F] uint8. level: [F] int32, of
-            `texture_levels`.
-        previous_facing: [F] int8, `coverage.orient` of the previous frame.
-        texels: [N] uint32, all texture levels, one after the other; level_offset: [L] uint64, where each starts;
-            level_size: [L, 4] float32, width and height, and those against level 0.
+        depth_and_face: [H, W, 2] int32, of `coverage.depth_and_face`; W a multiple of `LANES`.
+        planes: [F + 1, 16] float32, light: [F, 3] float32, of `find_planes`. Only what fills `SURFACE` is lit.
+        texels: [N] uint32, all texture levels, one after the other. levels: [L, 2] int32, see `_shade_lanes`.
         kind: `SURFACE`, whose alpha is taken as 1 and which fills empty pixels; `LAYER` over it, which gives part and
             motion only to the pixels it covers by half or more; `SECOND_LAYER` behind that, blended under its color.
         first_row, last_row: range of rows that may show anything; for `SURFACE` all.
         color: [H, W] uint32, written, premultiplied; 0 where nothing is drawn.
-        mask: [H, W] uint8 and motion: [H, W, 2] float32, written; 0 and NaN where nothing is drawn.
-            Motion is NaN as well where the previous frame has the point off the picture or turned away.
+        mask: [H, W] uint8 and motion: [H, W] uint32, two fp16 patterns, x lower, written; 0 and NaN where nothing is
+            drawn. Motion is NaN as well where the previous frame has the point off the picture or turned away.
     """
     height, width = color.shape
-    one, subpixels, half = np.float32(1), np.float32(SUBPIXELS), np.float32(0.5)
-    nothing, width_px, height_px = np.float32(np.nan), np.float32(width), np.float32(height)
-    faces, colors, parts, motions = depth_and_face.reshape(-1), color.reshape(-1), mask.reshape(-1), motion.reshape(-1)
-    for row in range(height):
+    faces, flat, flags = depth_and_face.reshape(-1), planes.reshape(-1), planes.view(np.int32)
+    size, colors, parts, motions = levels.reshape(-1), color.reshape(-1), mask.reshape(-1), motion.reshape(-1)
+    own_color, own_part = np.empty(LANES, np.uint32), np.empty(LANES, np.uint8)
+    own_motion = np.empty(LANES, np.uint32)
+    rows, columns, start = np.int32(height), np.int32(width), np.uint64(0)
+    for row in range(first_row, last_row):
         if (row // BAND_ROWS) % workers != worker:
             continue
-        if row < first_row or row >= last_row:
-            continue
-        center_y = np.float32(row * SUBPIXELS + SUBPIXELS // 2)
-        pixel = np.uint64(row * width)
-        row_start, row_end = pixel, pixel + np.uint64(width)
-        cell = pixel + pixel
-        while pixel < row_end:
-            face = faces[cell]
-            if face < 0:
+        for block in range(0, width, LANES):
+            pixel = np.uint64(row * width + block)
+            place = np.int32(block), np.int32(row), columns, rows
+            drawn = _lanes_with_face(faces, pixel)
+            if drawn == 0:
                 if kind != SECOND_LAYER:
-                    colors[pixel] = 0
+                    for lane in range(LANES):
+                        colors[pixel + np.uint64(lane)] = 0
                 if kind == SURFACE:
-                    parts[pixel] = 0
-                    motions[pixel + pixel] = nothing
-                    motions[pixel + pixel + np.uint64(1)] = nothing
-                pixel += np.uint64(1)
-                cell += np.uint64(2)
+                    for lane in range(LANES):
+                        parts[pixel + np.uint64(lane)] = 0
+                    for lane in range(LANES):
+                        motions[pixel + np.uint64(lane)] = _NO_MOTION
                 continue
-            index = np.uint64(face)
-            a, b, c = np.uint64(tri[index, 0]), np.uint64(tri[index, 1]), np.uint64(tri[index, 2])
-            column = np.float32(np.int64(pixel - row_start))
-            center_x = column * subpixels + half * subpixels
-            ax, ay = packed[a, 0] - center_x, packed[a, 1] - center_y
-            bx, by = packed[b, 0] - center_x, packed[b, 1] - center_y
-            cx, cy = packed[c, 0] - center_x, packed[c, 1] - center_y
-
-            # Weights of the corners at the first pixel and their change to the next: linear on the picture, and divided
-            # by w.
-            a_now, b_now, c_now = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
-            inverse_area = one / (a_now + b_now + c_now)
-            a_now, b_now, c_now = a_now * inverse_area, b_now * inverse_area, c_now * inverse_area
-            step_scale = subpixels * inverse_area
-            a_step, b_step, c_step = (by - cy) * step_scale, (cy - ay) * step_scale, (ay - by) * step_scale
-            motion_x, motion_x_step = _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, 6)
-            motion_y, motion_y_step = _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, 7)
-            aw, bw, cw = packed[a, 2], packed[b, 2], packed[c, 2]
-            a_now, b_now, c_now = a_now * aw, b_now * bw, c_now * cw
-            a_step, b_step, c_step = a_step * aw, b_step * bw, c_step * cw
-            w, w_step = a_now + b_now + c_now, a_step + b_step + c_step
-            u, u_step = _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, 3)
-            v, v_step = _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, 4)
-            is_lit = packed[a, 5] != one or packed[b, 5] != one or packed[c, 5] != one
-            bright, bright_step = one, one
-            if is_lit:
-                bright, bright_step = _across(packed, a, b, c, a_now, b_now, c_now, a_step, b_step, c_step, 5)
-
-            own_level = np.uint64(level[index])
-            offset, level_width, level_height = (
-                level_offset[own_level],
-                level_size[own_level, 0],
-                level_size[own_level, 1],
-            )
-            x_scale, y_scale = level_size[own_level, 2], level_size[own_level, 3]
-            seen_before = previous_facing[index] == 1 or (kind != SURFACE and previous_facing[index] != 0)
-            face_part = part[index]
-            while True:
-                inverse_w = one / w
-                x, y = u * inverse_w * x_scale, v * inverse_w * y_scale
-                lanes = _bilinear(texels, offset, level_width, level_height, x, y)
-                if kind == SURFACE:
-                    lanes |= np.uint64(255) << np.uint64(48)
-                if is_lit:
-                    lanes = _lit(lanes, min(max(bright * inverse_w, np.float32(0)), np.float32(_BRIGHTEST)))
-                shaded = np.uint32((lanes | (lanes >> np.uint64(24))) & np.uint64(0xFFFFFFFF))
-                covers = kind == SURFACE or shaded >= np.uint32(0x80000000)
+            if kind == SURFACE:
+                lit = _shade_lanes(
+                    faces, flat, texels, size, pixel, *place, np.int32(-0x1000000), colors, parts, motions, pixel
+                )
+                lane = np.uint64(0)
+                while lit != 0:
+                    if lit & np.uint32(1):
+                        face = np.uint64(faces[(pixel + lane) << np.uint64(1)])
+                        of_planes = face + np.uint64(1)
+                        right = np.float32(np.int32(block + lane) - (flags[of_planes, 15] & (LARGEST_PX - 1)))
+                        down = np.float32(row - ((flags[of_planes, 15] >> _ROW) & (LARGEST_PX - 1)))
+                        value = light[face, 0] + light[face, 1] * right + light[face, 2] * down
+                        value /= planes[of_planes, 0] + planes[of_planes, 1] * right + planes[of_planes, 2] * down
+                        value = min(max(value, np.float32(0)), np.float32(_BRIGHTEST))
+                        colors[pixel + lane] = _lit(colors[pixel + lane], value)
+                    lit >>= np.uint32(1)
+                    lane += np.uint64(1)
+                continue
+            _shade_lanes(faces, flat, texels, size, pixel, *place, np.int32(0), own_color, own_part, own_motion, start)
+            for lane in range(LANES):
+                index = np.uint64(lane)
+                shaded, at = own_color[index], pixel + index
+                covers = shaded >= np.uint32(0x80000000)
                 if kind == SECOND_LAYER:
-                    front = colors[pixel]
-                    rest = np.uint64(255) - np.uint64(front >> np.uint32(24))
-                    rest += rest >> np.uint64(7)
-                    lanes = ((lanes * rest + _HALF) >> np.uint64(8)) & _LANES
-                    shaded = front + np.uint32((lanes | (lanes >> np.uint64(24))) & np.uint64(0xFFFFFFFF))
-                    covers = front < np.uint32(0x80000000) and shaded >= np.uint32(0x80000000)
-                colors[pixel] = shaded
+                    if (drawn >> np.uint32(lane)) & np.uint32(1) == 0:
+                        continue
+                    front = colors[at]
+                    shaded, covers = _under(front, shaded)
+                colors[at] = shaded
                 if covers:
-                    parts[pixel] = face_part
-                    previous_x = motion_x + (column + half)
-                    previous_y = motion_y + (np.float32(row) + half)
-                    seen = seen_before and 0 <= previous_x < width_px and 0 <= previous_y < height_px
-                    motions[pixel + pixel] = motion_x if seen else nothing
-                    motions[pixel + pixel + np.uint64(1)] = motion_y if seen else nothing
-                pixel += np.uint64(1)
-                cell += np.uint64(2)
-                if pixel == row_end or faces[cell] != face:
-                    break
-                column += one
-                w += w_step
-                u += u_step
-                v += v_step
-                bright += bright_step
-                motion_x += motion_x_step
-                motion_y += motion_y_step
+                    parts[at] = own_part[index]
+                    motions[at] = own_motion[index]
