@@ -55,10 +55,10 @@ class Anatomy:
         return replace(surface, part=part).kept(height.max(1) > eyes_m - CROP_BELOW_EYES_M)
 
 
-def read_anatomy() -> Anatomy:
-    """Read the identity, the face units and the rig."""
+def read_anatomy(morphs: dict[str, float]) -> Anatomy:
+    """Read the identity that `morphs` mix, the face units and the rig."""
     mesh = read_base_mesh()
-    vertices = identity_vertices(mesh)
+    vertices = identity_vertices(mesh, morphs)
     origin = group_center(mesh, vertices, "joint-head")
     vertices = (vertices - origin) * METERS_PER_UNIT
     units = [read_target(f"faceunits01/targets/faceunits/{name}", len(vertices)) for name in ARKIT]

@@ -12,7 +12,7 @@ from training.head.anatomy import Anatomy, read_anatomy
 from training.head.atlas import PLACES_PX, placed, unrolled_mouth, unrolled_skin
 from training.head.clothes import UNDER_COLLAR_M, dress, neckline_field
 from training.head.eyes import eyeball
-from training.head.hair import EDGE_M, HIDDEN_M, Scalp, bun, ears, fitted, grow, hairline_field
+from training.head.hair import HIDDEN_M, HairCut, Scalp, ears, fitted, grow
 from training.head.landmarks import IBUG_VERTICES
 from training.head.lashes import lashes
 from training.head.lips import closed_lips, soft_cheeks
@@ -21,54 +21,63 @@ from training.head.surface import Surface, joined
 from training.head.teeth import dentures
 from training.head.tongue import tongue
 from training.head.visibility import visible_faces
+from training.person import Person
 
 STILL_M = 1e-5
 """Motion below this is left out of the expression directions, which keeps them sparse."""
 
-STRAND_SEED = 3
 PARENTS = (-1, 0, 1, 1, 1)
 
-COARSE_EDGE_M = 0.003
+COARSE_EDGE_M = 0.0042
 """Faces with shorter sides than this span a few pixels and are not refined."""
 
-FRAME_BOTTOM_M = -0.25
-"""Nothing below this height comes into the portrait."""
+FRAME_BOTTOM_M = -0.10
+"""The neck and what lies below stay coarse."""
+
+BEHIND_M = 0.0
+"""So does what lies behind this."""
+
+UNDER_HAIR_M = 0.004
+"""And the scalp further inside the hairline than this."""
 
 
-def surfaces(anatomy: Anatomy) -> tuple[dict[str, Surface], Scalp]:
+def surfaces(anatomy: Anatomy, person: Person) -> tuple[dict[str, Surface], Scalp]:
     """All surfaces under their names in the atlas, each with UV in the unit square, and where hair grows."""
     eyes = [eyeball(anatomy, joint) for joint in (Joint.LEFT_EYE, Joint.RIGHT_EYE)]
-    body = refined_body(anatomy.body(), eyes)
+    body = refined_body(anatomy.body(), eyes, person.cut)
     skin, mouth = (body.kept(body.part == part) for part in (Part.SKIN, Part.MOUTH))
-    hair, scalp = grow(skin)
-    hair = fitted(hair, scalp, grown_strands(scalp))
-    bare = (hairline_field(skin.position)[skin.faces].min(1) < HIDDEN_M) | ears(skin)[skin.faces].any(1)
+    hair, scalp = grow(skin, person.cut)
+    hair = fitted(hair, scalp, grown_strands(scalp, person))
+    bare = (person.cut.above_hairline_m(skin.position)[skin.faces].min(1) < HIDDEN_M) | ears(skin)[skin.faces].any(1)
     bare &= neckline_field(skin.position)[skin.faces].min(1) < UNDER_COLLAR_M
-    result = {"skin": unrolled_skin(skin.kept(bare)), "mouth": unrolled_mouth(mouth), "hair": hair, "bun": bun()}
+    result = {"skin": unrolled_skin(skin.kept(bare)), "mouth": unrolled_mouth(mouth), "hair": hair}
     result |= dict(zip(("left_eye", "right_eye"), eyes, strict=True))
     result |= dentures(anatomy) | {"tongue": tongue(anatomy)} | lashes(anatomy) | dress(skin)
     return result, scalp
 
 
-def grown_strands(scalp: Scalp) -> NDArray[np.float64]:
+def grown_strands(scalp: Scalp, person: Person) -> NDArray[np.float64]:
     """The path tracer's hair [S, K, 3] over this scalp."""
-    from training.scene.hair import HairLook, grow_hair
+    from training.scene.figure import Look
     from training.scene.hair import Scalp as StrandScalp
+    from training.scene.hair import grow_hair
 
+    look = Look.of(person)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scalp.npz"
         np.savez(path, **asdict(scalp))
-        return grow_hair(HairLook(), StrandScalp.load(path), STRAND_SEED)[0].points
+        return grow_hair(look.hair, StrandScalp.load(path), look.seed)[0].points
 
 
-def refined_body(body: Surface, occluders: list[Surface]) -> Surface:
+def refined_body(body: Surface, occluders: list[Surface], cut: HairCut) -> Surface:
     """The body without hidden cavities, fine where a portrait shows large faces, with lips that touch."""
     portrait, outside = visible_faces(body, occluders)
     corners = body.position[body.faces]
     edge_m = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).mean(1)
-    scalp = hairline_field(body.position)[body.faces].max(1) > -2 * EDGE_M
     framed = corners[:, :, 1].max(1) > FRAME_BOTTOM_M
-    region = (portrait | scalp) & (edge_m > COARSE_EDGE_M) & framed
+    facing = corners[:, :, 2].max(1) > BEHIND_M
+    bald = cut.above_hairline_m(body.position)[body.faces].min(1) < UNDER_HAIR_M
+    region = portrait & (edge_m > COARSE_EDGE_M) & framed & facing & bald
     kept = replace(body, faces=body.faces[outside], part=body.part[outside])
     return soft_cheeks(closed_lips(catmull_clark(kept, region[outside])))
 
@@ -97,10 +106,10 @@ def landmark_embedding(surface: Surface) -> tuple[NDArray[np.int64], NDArray[np.
     return np.array(triangles), np.array(corners)
 
 
-def head_arrays() -> tuple[dict[str, NDArray], Scalp]:
+def head_arrays(person: Person) -> tuple[dict[str, NDArray], Scalp]:
     """Everything that `head.npz` holds, and the scalp for strands."""
-    anatomy = read_anatomy()
-    parts, scalp = surfaces(anatomy)
+    anatomy = read_anatomy(person.morphs)
+    parts, scalp = surfaces(anatomy, person)
     whole = joined([placed(parts[name], name) for name in PLACES_PX])
     triangles, corners = landmark_embedding(whole)
     expression = np.where(np.abs(whole.expression) < STILL_M, 0, whole.expression)

@@ -11,7 +11,7 @@ from training.head.surface import Surface, boundary_loops, clipped, relaxed, ver
 
 THICKNESS_M = 0.007
 COLLAR_HEIGHT_M = 0.014
-COLLAR_POINTS = 96
+COLLAR_POINTS = 64
 HEM_M = -0.29
 """The cloth ends at this height, below the portrait."""
 
@@ -74,9 +74,8 @@ def _collar(garment: Surface, loop: NDArray[np.int64], normal: NDArray) -> Surfa
     up /= np.linalg.norm(up, axis=1, keepdims=True)
     up *= np.sign((up[:, 1] - 0.0).mean())
     height, out = COLLAR_HEIGHT_M, 0.0015
-    profile = [(-0.4, out), (-0.2, 1.4 * out), (0.1, 1.6 * out), (0.45, 1.4 * out), (0.75, 0.8 * out),
-               (0.95, -0.4 * out), (1.0, -1.8 * out), (0.9, -3.0 * out), (0.5, -3.6 * out),
-               (0.1, -4.0 * out)]  # fmt: skip
+    profile = [(-0.4, out), (-0.1, 1.5 * out), (0.4, 1.5 * out), (0.75, 0.8 * out),
+               (0.95, -0.4 * out), (1.0, -1.8 * out), (0.8, -3.2 * out), (0.1, -4.0 * out)]  # fmt: skip
     closed = np.append(np.arange(COLLAR_POINTS), 0)
     rows = [(edge + share * height * up + offset * outward)[closed] for share, offset in profile]
     faces = strip_faces(len(rows), COLLAR_POINTS + 1)

@@ -8,8 +8,8 @@ from avatar.head import Joint, Part
 from training.head.anatomy import Anatomy
 from training.head.surface import Surface
 
-SEGMENT_COUNT = 40
-RINGS_DEG = (5, 10, 14, 18, 21, 23.5, 26, 29, 34, 41, 50, 60, 72, 86, 100, 115)
+SEGMENT_COUNT = 32
+RINGS_DEG = (8, 15, 21, 24, 26.5, 30, 38, 50, 65, 82, 100, 115)
 """Polar angles from the pupil; the back of the eyeball is never seen."""
 
 CORNEA_DEG = 26.0

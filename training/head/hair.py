@@ -1,4 +1,4 @@
-"""The hair as a shell over the scalp: parted at the side, combed back, tied into a low bun."""
+"""The hair as a shell over the scalp inside a hairline, and over the skin where the hair hangs down."""
 
 from dataclasses import dataclass, replace
 
@@ -7,22 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from avatar.blendshapes import ARKIT
-from avatar.head import Joint, Part
+from avatar.head import Part
 from training.head.source import data_folder
 from training.head.surface import Surface, boundary_loops, clipped, relaxed, vertex_normals
 
 CENTER = np.array([0.0, 0.055, 0.005])
 """Middle of the skull, m: hairline azimuths and the hair's texture are taken about it."""
-
-HAIRLINE = np.array(
-    [
-        (0, 0.099), (12, 0.101), (24, 0.099), (34, 0.092), (43, 0.079), (50, 0.066), (55, 0.056), (60, 0.048),
-        (66, 0.039), (73, 0.030), (77, 0.026), (81, 0.036), (90, 0.042), (100, 0.038), (106, 0.012),
-        (112, -0.012), (125, -0.030), (150, -0.046), (180, -0.050),
-    ]
-)  # fmt: skip
-"""Height in m of the hairline over the azimuth in degrees from the front."""
 
 EDGE_M = 0.006
 """The shell reaches this far beyond the hairline; its texture fades out there."""
@@ -30,22 +20,74 @@ EDGE_M = 0.006
 HIDDEN_M = 0.022
 """Scalp further inside the hairline than this is not drawn."""
 
-VOLUME_M = 0.016
 LIFT_M = 0.0008
 """Distance of the shell's rim from the skin."""
 
 RISE_M = 0.008
-"""The shell reaches two thirds of its thickness this far inside the hairline."""
+"""The shell reaches two thirds of its thickness this far inside its edge."""
 
 FILLED_SHARE = 0.96
 """Share of the strands' points that lie under the fitted shell."""
 
-PARTING_X_M = 0.024
-PARTING_WIDTH_M = 0.020
-PARTING_END_Z_M = -0.03
 
-BUN_CENTER = np.array([0.0, -0.012, -0.118])
-BUN_RADII = np.array([0.044, 0.038, 0.034])
+@dataclass(frozen=True)
+class HairCut:
+    """The hair's outline and volume.
+
+    Attributes:
+        hairline: pairs of azimuth from the front, degrees, and height, m: hair is rooted above; alike on both sides.
+        drape: pairs of signed azimuth, positive on the subject's left, and height, m: hair hangs down to here. Where
+            there is no pair the hairline holds.
+        top_m, side_m, nape_m: thickness on the crown, at the temples and at the nape.
+        parting_x_m: where the parting lies, positive on the subject's left.
+        groove: share of the thickness that is missing at the parting.
+    """
+
+    hairline: tuple[tuple[float, float], ...] = (
+        (0, 0.090), (12, 0.092), (24, 0.091), (34, 0.086), (43, 0.076), (50, 0.064), (55, 0.055), (60, 0.047),
+        (66, 0.036), (71, 0.020), (76, 0.010), (79, 0.014), (82, 0.034), (90, 0.042), (100, 0.038), (106, 0.012),
+        (112, -0.012), (125, -0.030), (150, -0.046), (180, -0.050),
+    )  # fmt: skip
+    drape: tuple[tuple[float, float], ...] = ()
+    top_m: float = 0.020
+    side_m: float = 0.010
+    nape_m: float = 0.006
+    parting_x_m: float = 0.026
+    groove: float = 0.2
+
+    def above_hairline_m(self, position: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Height of each point [N, 3] above the hairline at its azimuth, negative on the skin."""
+        azimuth, height = np.array(self.hairline).T
+        return position[:, 1] - np.interp(np.abs(azimuths_deg(position)), azimuth, height)
+
+    def above_drape_m(self, position: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Height of each point [N, 3] above the lower edge of the hair, hanging hair included."""
+        inside = self.above_hairline_m(position)
+        if not self.drape:
+            return inside
+        azimuth, height = np.array(self.drape).T
+        hanging = position[:, 1] - np.interp(azimuths_deg(position), azimuth, height, left=np.inf, right=np.inf)
+        return np.maximum(inside, hanging)
+
+    def thickness_m(self, position: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Thickness [N] far from every edge."""
+        x, y, z = position.T
+        up = _step(y, 0.01, 0.115)
+        low = np.where(z < 0, self.side_m + (self.nape_m - self.side_m) * _step(-y, -0.04, 0.03), self.side_m)
+        along, top = np.clip((z + 0.03) / 0.02, 0, 1), np.clip((y - 0.08) / 0.02, 0, 1)
+        parting = np.exp(-(((x - self.parting_x_m) / 0.016) ** 2)) * along * top
+        return (low + (self.top_m - low) * up) * (1 - self.groove * parting)
+
+
+def azimuths_deg(position: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angle [N] of points [N, 3] about the skull's middle, 0 at the front, positive on the subject's left."""
+    offset = position - CENTER
+    return np.rad2deg(np.arctan2(offset[:, 0], offset[:, 2]))
+
+
+def _step(value: NDArray, start: float, end: float) -> NDArray[np.float64]:
+    share = np.clip((value - start) / (end - start), 0, 1)
+    return share * share * (3 - 2 * share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +99,7 @@ class Scalp:
         faces: [F, 3].
         normals: [N, 3].
         inside_m: [N] height above the hairline, negative on the skin.
+        drape_m: [N] height above the lower edge of the hair, which may hang over skin.
         shell: [N, 3], the hair's outer surface over each vertex.
     """
 
@@ -64,14 +107,8 @@ class Scalp:
     faces: NDArray[np.int64]
     normals: NDArray[np.float64]
     inside_m: NDArray[np.float64]
+    drape_m: NDArray[np.float64]
     shell: NDArray[np.float64]
-
-
-def hairline_field(position: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Height in m of each point [N, 3] above the hairline at its azimuth."""
-    offset = position - CENTER
-    azimuth = np.rad2deg(np.arctan2(np.abs(offset[:, 0]), offset[:, 2]))
-    return position[:, 1] - np.interp(azimuth, *HAIRLINE.T)
 
 
 def ears(skin: Surface) -> NDArray[np.bool_]:
@@ -81,21 +118,22 @@ def ears(skin: Surface) -> NDArray[np.bool_]:
     return mask[row, column] > 128
 
 
-def grow(skin: Surface) -> tuple[Surface, Scalp]:
+def grow(skin: Surface, cut: HairCut) -> tuple[Surface, Scalp]:
     """The shell over the scalp of the refined `skin`, which still has MakeHuman's UV."""
     ear = ears(skin)
-    covered = skin.kept(~ear[skin.faces].any(1) & (hairline_field(skin.position)[skin.faces].max(1) > -2 * EDGE_M))
-    shell = clipped(covered, hairline_field(covered.position) + EDGE_M)
+    covered = skin.kept(~ear[skin.faces].any(1) & (cut.above_drape_m(skin.position)[skin.faces].max(1) > -2 * EDGE_M))
+    shell = clipped(covered, cut.above_drape_m(covered.position) + EDGE_M)
     rim = shell.position[np.concatenate(boundary_loops(shell.faces))]
     from_rim = cKDTree(rim).query(shell.position)[0] - EDGE_M
-    inside = relaxed(shell.faces, np.minimum(hairline_field(shell.position), from_rim), 6)
+    drape = relaxed(shell.faces, np.minimum(cut.above_drape_m(shell.position), from_rim), 6)
+    inside = np.minimum(relaxed(shell.faces, cut.above_hairline_m(shell.position), 2), drape)
     normal = relaxed(shell.faces, vertex_normals(shell.position, shell.faces), 8)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    thickness = LIFT_M + VOLUME_M * (1 - np.exp(-np.clip(inside, 0, None) / RISE_M)) * _parting(shell.position)
+    thickness = LIFT_M + cut.thickness_m(shell.position) * (1 - np.exp(-np.clip(drape, 0, None) / RISE_M))
     outer = shell.position + normal * relaxed(shell.faces, thickness, 2)[:, None]
-    outer = relaxed(shell.faces, outer, 3, inside > 0.002)
+    outer = relaxed(shell.faces, outer, 2, drape > 0.002)
     hair = replace(shell, position=outer, part=np.full(len(shell.faces), Part.HAIR, np.uint8), uv=_azimuthal(outer))
-    scalp = Scalp(shell.position, shell.faces, normal, inside, outer)
+    scalp = Scalp(shell.position, shell.faces, normal, inside, drape, outer)
     return replace(hair, origin=np.full(len(outer), -1)), scalp
 
 
@@ -121,14 +159,6 @@ def fitted(shell: Surface, scalp: Scalp, strands: NDArray[np.float64]) -> Surfac
     return replace(shell, position=scalp.vertices + direction * thickness[:, None])
 
 
-def _parting(position: NDArray) -> NDArray[np.float64]:
-    """Thickness factor [N]: a groove from the hairline to the crown."""
-    along = np.clip((position[:, 2] - PARTING_END_Z_M) / 0.02, 0, 1)
-    top = np.clip((position[:, 1] - 0.08) / 0.02, 0, 1)
-    groove = np.exp(-(((position[:, 0] - PARTING_X_M) / PARTING_WIDTH_M) ** 2))
-    return 1 - 0.5 * groove * along * top
-
-
 def _azimuthal(position: NDArray) -> NDArray[np.float64]:
     """UV in the unit square: distance from the crown is the polar angle, the face is at the bottom."""
     offset = position - CENTER
@@ -136,28 +166,6 @@ def _azimuthal(position: NDArray) -> NDArray[np.float64]:
     around = np.arctan2(offset[:, 0], offset[:, 2])
     radius = polar / np.deg2rad(160.0)
     return 0.5 + 0.5 * radius[:, None] * np.stack([np.sin(around), np.cos(around)], 1)
-
-
-def bun(ring_count: int = 14, segment_count: int = 24) -> Surface:
-    """An ellipsoid at the nape."""
-    polar, around = np.meshgrid(
-        np.linspace(0.02, np.pi - 0.02, ring_count), np.arange(segment_count + 1), indexing="ij"
-    )
-    around = around * 2 * np.pi / segment_count
-    direction = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), -np.cos(polar)], 2).reshape(
-        -1, 3
-    )
-    faces = strip_faces(ring_count, segment_count + 1)
-    count = len(direction)
-    return Surface(
-        BUN_CENTER + BUN_RADII * direction,
-        np.zeros((count, 3, len(ARKIT))),
-        np.tile(np.eye(5)[Joint.NECK], (count, 1)),
-        0.5 + 0.5 * direction[:, :2] * [1, -1],
-        faces,
-        np.full(len(faces), Part.HAIR, np.uint8),
-        np.full(count, -1),
-    )
 
 
 def strip_faces(row_count: int, column_count: int) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ STATIONS = np.linspace(-0.985, 0.985, 61)
 CREASED = ("mouthSmileLeft", "mouthSmileRight", "mouthDimpleLeft", "mouthDimpleRight")
 """Face units whose cheeks fold too sharply."""
 
-CREASE_ROUNDS = 10
+CREASE_ROUNDS = 40
 
 
 def closed_lips(surface: Surface) -> Surface:
@@ -49,10 +49,10 @@ def soft_cheeks(surface: Surface) -> Surface:
     expression = surface.expression.copy()
     corners = [int(np.flatnonzero(surface.origin == IBUG_VERTICES[number])[0]) for number in (48, 54, 51, 57)]
     distance = np.linalg.norm(surface.position[:, None] - surface.position[corners], axis=2).min(1)
-    share = np.clip((distance - 0.010) / 0.010, 0, 1)[:, None]
+    share = np.clip((distance - 0.006) / 0.009, 0, 1)[:, None]
     for name in CREASED:
         raw = expression[:, :, INDEX[name]]
-        smooth = relaxed(surface.faces, raw, CREASE_ROUNDS, distance > 0.008)
+        smooth = relaxed(surface.faces, raw, CREASE_ROUNDS, distance > 0.005)
         expression[:, :, INDEX[name]] = raw + share * (smooth - raw)
     return replace(surface, expression=expression)
 

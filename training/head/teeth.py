@@ -53,7 +53,7 @@ LOWER = Arch(
     (0.0048, 0.0050, 0.0062, 0.0070, 0.0080, 0.0100),
 )  # fmt: skip
 
-RING = 12
+RING = 10
 SHAPE = np.array([(-0.12, 0.90, 0.95), (0.10, 0.93, 1.0), (0.45, 1.0, 0.95), (0.80, 0.98, 0.62), (0.97, 0.90, 0.36)])
 """Rows of a crown from below the gum to the biting edge: place along the height, width share, depth share."""
 
@@ -67,7 +67,7 @@ GUM_PROFILE_M = (
 )
 """Cross-section of the gum: distance above the gum line and outward from the teeth's outer face."""
 
-GUM_STATIONS = 41
+GUM_STATIONS = 31
 
 
 def dentures(anatomy: Anatomy) -> dict[str, Surface]:

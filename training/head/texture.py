@@ -12,8 +12,8 @@ from avatar.head import Head, Joint, Part
 from avatar.rasterizer.camera import Camera
 from training.head.atlas import SIZE_PX
 from training.head.bake import LEAST_SHARE, Texels, averaged, filled, sample_view, without_highlights
-from training.head.hair import hairline_field
 from training.head.views import View, portrait_views, render_views
+from training.render_config import RenderConfig
 
 SOLID_FROM_M, SOLID_BY_M = 0.002, 0.013
 """Hair turns opaque over these heights of the scalp above the hairline: there is no skin behind it further up."""
@@ -57,13 +57,11 @@ def read(pictures: Path, name: str) -> NDArray[np.uint8]:
 
 
 def scalp_heights(head: Head, scalp_file: Path) -> NDArray[np.float64]:
-    """Height [V] above the hairline of the scalp under each vertex of the hair's shell; 1 on the bun, 0 elsewhere."""
+    """Height [V] above the hairline of the scalp under each vertex of the hair's shell; 0 elsewhere."""
     hair = np.unique(head.faces[head.part == Part.HAIR])
-    with np.load(scalp_file) as scalp:
-        roots = scalp["vertices"]
     result = np.zeros(len(head.template))
-    result[hair] = 1.0
-    result[hair[: len(roots)]] = hairline_field(roots)
+    with np.load(scalp_file) as scalp:
+        result[hair] = scalp["inside_m"]
     return result
 
 
@@ -111,9 +109,10 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int, height: ND
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--avatar", type=Path, default=Path("avatars/default"), help="avatar folder")
-    parser.add_argument("--scalp", type=Path, default=Path(".data/head/scalp.npz"), help="written by training.head")
-    parser.add_argument("--pictures", type=Path, default=Path(".data/head/views"), help="rendered views are kept here")
+    parser.add_argument("--person", default="default", help="a file of training/people/")
+    parser.add_argument("--avatar", type=Path, help="avatar folder; by default avatars/<person>")
+    parser.add_argument("--scalp", type=Path, help="written by training.head; by default .data/head/<person>/scalp.npz")
+    parser.add_argument("--pictures", type=Path, help="rendered views; by default .data/head/<person>/views")
     parser.add_argument(
         "--scale", type=float, default=1.0, help="size of the pictures against the full one, for drafts"
     )
@@ -121,12 +120,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", type=int, default=SIZE_PX, help="width and height of the texture, px")
     arguments = parser.parse_args()
-    head = Head.load(arguments.avatar / "head.npz")
-    views = avatar_views(arguments.avatar, head)
-    render_views(views, arguments.pictures, arguments.scale, arguments.samples, arguments.threads)
-    texture = bake(head, views, arguments.pictures, arguments.size, scalp_heights(head, arguments.scalp))
-    target = arguments.avatar / "texture.png"
-    cv2.imwrite(str(target), cv2.cvtColor(texture, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    config = RenderConfig(
+        arguments.person, arguments.avatar, arguments.scalp, samples=arguments.samples, threads=arguments.threads
+    )
+    pictures = arguments.pictures or Path(".data/head") / arguments.person / "views"
+    head = Head.load(config.avatar / "head.npz")
+    views = avatar_views(config.avatar, head)
+    render_views(views, pictures, config, arguments.scale)
+    texture = bake(head, views, pictures, arguments.size, scalp_heights(head, config.scalp))
+    target, partial = config.avatar / "texture.png", config.avatar / "texture.partial.png"
+    cv2.imwrite(str(partial), cv2.cvtColor(texture, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    partial.replace(target)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 

@@ -15,6 +15,9 @@ BACK_M = 0.003
 DROP_M = 0.012
 """Further way down of the tongue's root at `jawOpen`, so that the throat shows above it."""
 
+FINE_M = 0.025
+"""Only this much of the tip is refined."""
+
 CLEARANCE = 0.3
 """Rise for each unit of forward motion, so that the tongue passes over the lower teeth."""
 
@@ -37,4 +40,4 @@ def tongue(anatomy: Anatomy) -> Surface:
     flat = position[:, [0, 2]]
     low, high = flat.min(0), flat.max(0)
     moved = replace(surface, position=position, expression=expression, weights=weights, uv=(flat - low) / (high - low))
-    return catmull_clark(moved, np.ones(len(moved.faces), bool))
+    return catmull_clark(moved, position[moved.faces][:, :, 2].max(1) > position[:, 2].max() - FINE_M)

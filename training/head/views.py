@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from avatar.blendshapes import ARKIT, INDEX
 from avatar.head import Part
 from avatar.rasterizer.camera import Camera
+from training.render_config import RenderConfig
 
 DISTANCE_M = 1.2
 HEAD = (0.0, 0.015, 0.02)
@@ -69,7 +70,7 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
         eyes: [3], between the eyes, m.
         lips: [3], middle of the lips, m.
     """
-    head_fov_deg = 13.0
+    head_fov_deg = 14.5
     front = Camera(head_fov_deg, portrait.position, (HEAD[0], HEAD[1], portrait.target[2]))
     eye_camera = Camera(2.9, portrait.position, tuple(eyes))
     yield View("front", SOLID, front, weight=3.0)
@@ -109,16 +110,16 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
                    hidden=("hair", "baby_hair", "scalp"), holdout=BODY)  # fmt: skip
 
 
-def render_views(views: list[View], folder: Path, scale: float, samples: int, threads: int) -> None:
+def render_views(views: list[View], folder: Path, config: RenderConfig, scale: float) -> None:
     """Path-trace the views that `folder` does not hold yet, in one process."""
-    from training.scene.render import LookRenderer, RenderConfig
+    from training.scene.render import LookRenderer
     from training.scene.studio import Camera as StudioCamera
 
     missing = [view for view in views if not (folder / f"{view.name}.png").exists()]
     if not missing:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    renderer = LookRenderer(RenderConfig(samples=samples, threads=threads))
+    renderer = LookRenderer(config)
     for view in missing:
         camera = StudioCamera(view.camera.fov_deg, tuple(view.camera.position), tuple(view.camera.target))
         width, height = (round(scale * length) for length in view.size)

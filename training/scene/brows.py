@@ -8,11 +8,14 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from training.scene.geometry import unit
-from training.scene.paint import brow_line
+from training.scene.paint import BrowLine, brow_line
 from training.scene.strands import Rooted
 
 POINTS = 5
 """Points along a hair."""
+
+LASHES_PER_TUFT = 3
+"""Wet with tears, lashes stand in small tufts."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +25,14 @@ class BrowLook:
     length_m: of a hair in the middle of the brow.
     half_width_m: half the brow's height at its body.
     radius_m: at the root.
-    lift_m: raises the brow above its landmarks.
+    melanin: of Cycles' Principled Hair.
     """
 
     count: int = 560
-    length_m: float = 0.0078
-    half_width_m: float = 0.0054
-    radius_m: float = 0.000040
-    lift_m: float = 0.0016
+    length_m: float = 0.0074
+    half_width_m: float = 0.0044
+    radius_m: float = 0.000042
+    melanin: float = 0.72
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,11 @@ class LashLook:
     radius_m: at the root.
     """
 
-    upper_count: int = 170
-    lower_count: int = 80
-    upper_m: float = 0.0088
+    upper_count: int = 260
+    lower_count: int = 90
+    upper_m: float = 0.0080
     lower_m: float = 0.0040
-    radius_m: float = 0.000062
+    radius_m: float = 0.000066
 
 
 def tapered(count: int, radius_m: float, tip: float = 0.25) -> np.ndarray:
@@ -53,12 +56,19 @@ def tapered(count: int, radius_m: float, tip: float = 0.25) -> np.ndarray:
 
 
 def brow_hairs(
-    look: BrowLook, landmarks: np.ndarray, rest: np.ndarray, faces: np.ndarray, normals: np.ndarray, seed: int
+    look: BrowLook,
+    shape: BrowLine,
+    landmarks: np.ndarray,
+    rest: np.ndarray,
+    faces: np.ndarray,
+    normals: np.ndarray,
+    seed: int,
 ) -> Rooted:
     """Grows both brows on the skin.
 
     Args:
-        look: their shape.
+        look: their hairs.
+        shape: their line.
         landmarks: [68, 3] at rest, metres.
         rest: [V, 3] rest vertices.
         faces: [F, 3] skin triangles.
@@ -71,7 +81,7 @@ def brow_hairs(
     plane = cKDTree(rest[front, :2])
     strands = []
     for side in (0, 1):
-        line = brow_line(landmarks, side)
+        line = brow_line(landmarks, side, shape)
         outwards = np.sign(line[-1, 0])
         place = random.beta(1.15, 1.25, look.count)
         knots = np.linspace(0, 1, len(line))
@@ -84,8 +94,7 @@ def brow_hairs(
         )
         width = look.half_width_m * np.interp(place, (0, 0.12, 0.45, 0.75, 1), (0.70, 1.0, 0.90, 0.55, 0.22))
         across = np.clip(random.normal(0, 0.52, look.count), -1, 1)
-        lift = look.lift_m * np.interp(place, (0, 0.35, 0.7, 1), (-1.5, -0.1, 0.8, 2.1))
-        roots_flat = np.stack([x, y + lift + across * width], 1)
+        roots_flat = np.stack([x, y + across * width], 1)
         distance, near = plane.query(roots_flat, k=4)
         share = 1 / np.maximum(distance, 1e-6)
         share /= share.sum(1, keepdims=True)
@@ -137,16 +146,19 @@ def lash_hairs(
         outwards = np.sign(eye[0])
         edge = lid_edge(corners, eye, upper, skin)
         count = look.upper_count if upper else look.lower_count
-        place = np.sort(random.beta(1.1, 1.0, count))
+        spread = np.arange(count // LASHES_PER_TUFT + 1)
+        tufts = (spread + random.uniform(0.1, 0.9, len(spread))) / len(spread)
+        tuft = random.integers(len(tufts), size=count)
+        place = np.clip(tufts[tuft] + random.normal(0, 0.012, count), 0, 1)
         knots = np.linspace(0, 1, len(edge))
         root = np.stack([np.interp(place, knots, edge[:, axis]) for axis in range(3)], 1) + random.normal(
             0, 0.00012, (count, 3)
         )
-        fan = (place - 0.45) * 1.5 + random.normal(0, 0.10, count)
+        fan = (tufts[tuft] - 0.45) * 1.5 + random.normal(0, 0.10, len(tufts))[tuft] + random.normal(0, 0.05, count)
         side = np.stack([outwards * fan, np.zeros(count), np.zeros(count)], 1)
         ahead = unit(root - eye)
         ahead = unit(np.stack([0.35 * ahead[:, 0], np.full(count, 0.02 if upper else -0.38), np.ones(count)], 1) + side)
-        curl = np.array([0.0, 0.95 if upper else -0.55, -0.05])
+        curl = np.array([0.0, 0.78 if upper else -0.55, -0.05])
         longest = look.upper_m if upper else look.lower_m
         length = (
             longest * np.interp(place, (0, 0.2, 0.75, 1), (0.45, 0.8, 1.0, 0.75)) * random.uniform(0.72, 1.08, count)

@@ -31,11 +31,11 @@ class Complexion:
         seed: of everything irregular.
     """
 
-    base: Color = (0.640, 0.420, 0.320)
+    base: Color = (0.700, 0.440, 0.320)
     warm: Color = (0.97, 0.86, 0.82)
     blush: Color = (0.97, 0.70, 0.66)
     shade: Color = (0.80, 0.69, 0.69)
-    lip: Color = (0.470, 0.185, 0.165)
+    lip: Color = (0.520, 0.180, 0.165)
     spots: Color = (0.30, 0.15, 0.095)
     freckles: float = 0.16
     seed: int = 3
@@ -83,7 +83,7 @@ def paint_complexion(look: Complexion, masks: Masks) -> tuple[np.ndarray, np.nda
 
     Returns:
         Two pictures [H, W, 4] float32, row 0 at the bottom. The first: linear albedo and roughness. The second: relief
-        in units of 0.1 mm around 0.5, lip, oil, and 0.
+        in units of 0.1 mm around 0.5, moisture (lips and the rims of the lids), oil, and 0.
     """
     random = np.random.default_rng(look.seed)
     pores = scattered(random, 0.0011, 0.00022) * (0.55 + 0.45 * masks.oil)
@@ -95,21 +95,22 @@ def paint_complexion(look: Complexion, masks: Masks) -> tuple[np.ndarray, np.nda
     color = tint(color, np.clip(masks.blush * (1 + 0.16 * mottle + 0.06 * patches), 0, 1), look.blush)
     color = tint(color, np.clip(masks.shade, 0, 1), look.shade)
     color = color * (1 + 0.028 * grain + 0.018 * fine)[..., None]
-    color = tint(color, pores, (0.88, 0.80, 0.78))
+    color = tint(color, pores, (0.94, 0.89, 0.87))
     color = blend(color, np.clip(masks.freckles * look.freckles, 0, 1), look.spots)
     color = blend(color, 0.75 * masks.moles, look.spots)
     color = blend(color, masks.brow, (0.22, 0.14, 0.10))
-    color = blend(color, 0.85 * masks.lash_line, (0.055, 0.032, 0.026))
+    color = blend(color, 0.92 * masks.lash_line, (0.055, 0.032, 0.026))
 
     furrows = field(random, 0.0009, stretch=5.0) + 0.5 * field(random, 0.0005, stretch=6.0)
-    lips = np.array(look.lip, np.float32) * (1 + 0.07 * furrows + 0.06 * mottle)[..., None]
+    lips = np.array(look.lip, np.float32) * (1 + 0.04 * furrows + 0.05 * mottle)[..., None]
     lips = tint(lips, masks.lip_depth, (0.80, 0.66, 0.66))
     color = blend(color, 0.86 * masks.lip, lips)
 
-    roughness = 0.47 - 0.10 * masks.oil + 0.035 * grain + 0.05 * fine
+    roughness = 0.50 - 0.10 * masks.oil + 0.035 * grain + 0.05 * fine
     roughness = roughness + masks.lip * (0.30 + 0.04 * furrows - roughness)
-    skin_relief = 0.16 * fine + 0.20 * grain + 0.22 * mottle - 0.85 * pores
-    relief = 0.5 + 0.1 * (skin_relief + masks.lip * (0.6 * furrows + 0.4 * grain - skin_relief))
+    roughness = roughness + masks.wet * (0.16 - roughness)
+    skin_relief = 0.14 * fine + 0.13 * grain + 0.05 * mottle - 0.80 * pores
+    relief = 0.5 + 0.1 * (skin_relief + masks.lip * (0.35 * furrows + 0.3 * grain - skin_relief))
     first = np.concatenate([np.clip(color, 0.01, 0.95), np.clip(roughness, 0.15, 0.8)[..., None]], -1)
-    second = np.stack([relief, masks.lip, masks.oil, np.zeros_like(relief)], -1)
+    second = np.stack([relief, np.maximum(masks.lip, masks.wet), masks.oil, np.zeros_like(relief)], -1)
     return first.astype(np.float32), second.astype(np.float32)

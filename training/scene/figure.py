@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from avatar.head import Head, Joint, Part
+from training.head.atlas import PLACES_PX, SIZE_PX
+from training.person import Person, from_table
 from training.scene import organs
 from training.scene.brows import BrowLook, LashLook, brow_hairs, lash_hairs, lid_edge
 from training.scene.complexion import Complexion, paint_complexion
@@ -17,7 +20,7 @@ from training.scene.garment import KnitLook, knit_material
 from training.scene.geometry import PartMesh, Welded, rigid_motion, to_blender_matrix, unit, vertex_normals
 from training.scene.graph import Graph
 from training.scene.hair import HairLook, Scalp, grow_hair
-from training.scene.paint import Plate, paint_masks, smoothstep
+from training.scene.paint import BrowLine, Plate, paint_masks, smoothstep
 from training.scene.skin import SkinLook, skin_material
 from training.scene.strands import Rooted, StrandObject
 
@@ -30,15 +33,35 @@ class Look:
     skin: SkinLook = field(default_factory=SkinLook)
     eyes: organs.EyeLook = field(default_factory=organs.EyeLook)
     brows: BrowLook = field(default_factory=BrowLook)
+    brow_line: BrowLine = field(default_factory=BrowLine)
     lashes: LashLook = field(default_factory=LashLook)
     hair: HairLook = field(default_factory=HairLook)
     knit: KnitLook = field(default_factory=KnitLook)
     seed: int = 3
 
+    @staticmethod
+    def of(person: Person) -> Look:
+        """The look that a person's specification describes."""
+        kinds = {item.name: item.default_factory for item in dataclasses.fields(Look) if item.name != "seed"}
+        return Look(**{key: from_table(kinds[key], value) if key in kinds else value
+                       for key, value in person.look.items()})  # fmt: skip
+
 
 def landmarks_of(head: Head, vertices: np.ndarray) -> np.ndarray:
     """iBUG-68 points [68, 3] on `vertices` [V, 3]."""
     return np.einsum("lcx,lc->lx", vertices[head.faces[head.landmark_faces]], head.landmark_barycentric)
+
+
+def gum_share(uv: np.ndarray) -> np.ndarray:
+    """How near [N] the gum line is: 0 at a tooth's biting edge, 1 on gums, by the place `uv` [N, 2] in the atlas."""
+    share = np.zeros(len(uv))
+    for name in ("upper_teeth", "lower_teeth", "upper_gum", "lower_gum"):
+        left, top, width, height = PLACES_PX[name]
+        across, down = ((uv * SIZE_PX - (left, top)) / (width, height)).T
+        inside = (across > -0.01) & (across < 1.01) & (down > -0.01) & (down < 1.01)
+        crown = down / 0.85 if name == "upper_teeth" else (1 - down) / 0.85
+        share = np.where(inside, 1.0 if name.endswith("gum") else np.clip(1 - crown, 0, 1), share)
+    return share
 
 
 def upper_lids(landmarks: np.ndarray, joints: np.ndarray, skin: np.ndarray) -> list[np.ndarray]:
@@ -47,14 +70,17 @@ def upper_lids(landmarks: np.ndarray, joints: np.ndarray, skin: np.ndarray) -> l
     return [lid_edge(landmarks[[42, 45]], left, True, skin), lid_edge(landmarks[[39, 36]], right, True, skin)]
 
 
-def hair_material(name: str, melanin: float, redness: float, roughness: float = 0.32) -> bpy.types.Material:
+def hair_material(
+    name: str, melanin: float, redness: float, roughness: float = 0.32, tone: float = 0.0
+) -> bpy.types.Material:
+    """Hair of one kind; each strand carries `tone` around 0, which adds `tone` times as much melanin."""
     graph = Graph(name)
     inputs = {
-        "Melanin": melanin,
+        "Melanin": graph.scaled(graph.attribute("tone"), tone, melanin) if tone else melanin,
         "Melanin Redness": redness,
         "Roughness": roughness,
         "Radial Roughness": 0.4,
-        "Random Color": 0.25,
+        "Random Color": 0.15,
         "Random Roughness": 0.2,
     }
     return graph.surface(graph.node("BsdfHairPrincipled", inputs, parametrization="MELANIN").outputs[0])
@@ -119,12 +145,12 @@ class Figure:
     def _add_skin(self, scalp_file: str | Path) -> None:
         plate = Plate.around(self.landmarks)
         lids = upper_lids(self.landmarks, self.joints, self.rest[np.unique(self._faces(Part.SKIN))])
-        masks = paint_masks(self.landmarks, lids, plate, self.look.seed)
+        masks = paint_masks(self.landmarks, lids, plate, self.look.brow_line, self.look.seed)
         mesh = self._mesh("skin", Part.SKIN)
         with np.load(scalp_file) as scalp:
             distance, near = cKDTree(scalp["vertices"]).query(self.rest[mesh.welded.source])
-            covered = smoothstep(scalp["inside_m"][near], -0.0005, 0.008) * (distance < 0.002)
-        mesh.attribute("scalp", 0.85 * covered)
+            covered = smoothstep(scalp["inside_m"][near], 0.0, 0.016) * (distance < 0.002)
+        mesh.attribute("scalp", covered)
         surface, relief = paint_complexion(self.look.complexion, masks)
         mesh.mesh.materials.append(skin_material(self.look.skin, plate, surface, relief))
 
@@ -144,7 +170,7 @@ class Figure:
             place = self.rest[mesh.welded.source]
             reach = (0.015, 0.065) if part == Part.MOUTH else (0.025, 0.07)
             mesh.attribute("depth", smoothstep(lips[2] - place[:, 2], *reach))
-            mesh.attribute("gum", np.zeros(len(place)))
+            mesh.attribute("gum", gum_share(self.head.uv[mesh.welded.source]))
             mesh.mesh.materials.append(material())
 
     def _add_face_hair(self) -> None:
@@ -153,9 +179,15 @@ class Figure:
         welded = self.meshes["skin"].welded
         normals[welded.source] = vertex_normals(self.rest[welded.source], welded.faces)
         brows = brow_hairs(
-            self.look.brows, self.landmarks, self.rest, welded.source[welded.faces], normals, self.look.seed
+            self.look.brows,
+            self.look.brow_line,
+            self.landmarks,
+            self.rest,
+            welded.source[welded.faces],
+            normals,
+            self.look.seed,
         )
-        self._grow("brows", brows, hair_material("brows", 0.72, 0.25, 0.5))
+        self._grow("brows", brows, hair_material("brows", self.look.brows.melanin, 0.25, 0.5))
         eyes = self.joints[[Joint.LEFT_EYE, Joint.RIGHT_EYE]]
         lashes = lash_hairs(self.look.lashes, self.landmarks, eyes, self.rest, faces, self.look.seed)
         self._grow("lashes", lashes, hair_material("lashes", 0.97, 0.2, 0.5))
@@ -163,17 +195,17 @@ class Figure:
     def _add_hair(self, scalp_file: str | Path) -> None:
         look = self.look.hair
         long, short = grow_hair(look, Scalp.load(scalp_file), self.look.seed)
-        material = hair_material("hair", look.melanin, look.redness)
+        material = hair_material("hair", look.melanin, look.redness, look.roughness, look.tone)
         for name, strands in (("hair", long), ("baby_hair", short)):
-            self.rigid[name] = StrandObject(name, strands.points, strands.radius_m, material).object
+            self.rigid[name] = StrandObject(name, strands.points, strands.radius_m, material, strands.tone).object
         with np.load(scalp_file) as scalp:
             points, faces = (
                 scalp["vertices"] - 0.0006 * scalp["normals"],
-                scalp["faces"][(scalp["inside_m"][scalp["faces"]] > 0.004).all(1)],
+                scalp["faces"][(scalp["inside_m"][scalp["faces"]] > 0.016).all(1)],
             )
         cap = PartMesh("scalp", Welded.of(points, faces), points, np.zeros((len(points), 2)))
         graph = Graph("scalp")
-        cap.mesh.materials.append(graph.surface(graph.principled(Base_Color=(0.030, 0.017, 0.011, 1), Roughness=0.9)))
+        cap.mesh.materials.append(graph.surface(graph.principled(Base_Color=(*self.look.skin.scalp, 1), Roughness=0.9)))
         self.rigid["scalp"] = cap.object
 
     def _grow(self, name: str, rooted: Rooted, material: bpy.types.Material) -> None:

@@ -22,8 +22,8 @@ class KnitLook:
     """
 
     yarn: tuple[float, float, float] = (0.050, 0.095, 0.120)
-    stitch_m: float = 0.0034
-    depth_m: float = 0.0007
+    stitch_m: float = 0.0052
+    depth_m: float = 0.0005
 
 
 def stitch_tile() -> np.ndarray:
@@ -53,12 +53,11 @@ def knit_material(look: KnitLook) -> bpy.types.Material:
     rows = graph.scaled(up, 1 / (look.stitch_m * 0.85))
     where = graph.node("CombineXYZ", {0: across, 1: rows}).outputs[0]
     stitch = graph.node("TexImage", {"Vector": where}, image=picture, extension="REPEAT").outputs["Color"]
-    fuzz = graph.noise(rest, 1400.0, 1.0)
-    heather = graph.noise(rest, 420.0, 2.0, 0.7)
-    light = tuple(min(1.0, channel * 1.75 + 0.008) for channel in look.yarn)
+    heather = graph.noise(rest, 110.0, 1.0, 0.5)
+    light = tuple(min(1.0, channel * 1.4 + 0.006) for channel in look.yarn)
     color = graph.mix(graph.ramp(heather, 0.35, 0.68), (*look.yarn, 1), (*light, 1))
-    color = graph.mix(graph.scaled(stitch, -0.62, 0.62), color, tuple(channel * 0.30 for channel in look.yarn) + (1,))
-    relief = graph.total(graph.scaled(stitch, look.depth_m), graph.scaled(fuzz, 0.00025))
+    color = graph.mix(graph.scaled(stitch, -0.22, 0.22), color, tuple(channel * 0.30 for channel in look.yarn) + (1,))
+    relief = graph.scaled(stitch, look.depth_m)
     shader = graph.principled(
         Base_Color=color, Roughness=0.85, Specular_IOR_Level=0.2, Sheen_Weight=0.35, Sheen_Roughness=0.5,
         Sheen_Tint=(0.75, 0.85, 0.9, 1), Normal=graph.bump(relief),

@@ -24,8 +24,8 @@ class EyeLook:
 
     pupil_deg: float = 9.8
     iris_deg: float = 26.5
-    outer: Color = (0.075, 0.105, 0.095)
-    inner: Color = (0.185, 0.115, 0.045)
+    outer: Color = (0.060, 0.078, 0.070)
+    inner: Color = (0.120, 0.082, 0.042)
     sclera: Color = (0.66, 0.60, 0.56)
 
 
@@ -100,8 +100,8 @@ def wet_material(
 def tooth_material() -> bpy.types.Material:
     """Enamel, yellower at the gum; the mesh carries `gum`, 0 on teeth and 1 on gums, and `depth` into the mouth."""
     graph = Graph("teeth")
-    enamel = graph.mix(graph.ramp(graph.attribute("gum"), 0.0, 0.9), (0.80, 0.72, 0.58, 1), (0.70, 0.58, 0.42, 1))
-    color = graph.mix(graph.ramp(graph.attribute("gum"), 0.90, 0.99), enamel, (0.42, 0.14, 0.125, 1))
+    enamel = graph.mix(graph.ramp(graph.attribute("gum"), 0.0, 0.9), (0.80, 0.73, 0.60, 1), (0.70, 0.58, 0.42, 1))
+    color = graph.mix(graph.ramp(graph.attribute("gum"), 0.92, 1.0), enamel, (0.50, 0.19, 0.17, 1))
     color = graph.mix(graph.attribute("depth"), color, (0.10, 0.05, 0.04, 1))
     return wet_material("teeth", color, graph, scatter_m=0.0012, bump=0.00003, glow=0.05)
 
@@ -112,6 +112,9 @@ def tongue_material() -> bpy.types.Material:
     color = graph.mix(
         graph.ramp(graph.noise(rest, 500.0, 3.0), 0.3, 0.7), (0.50, 0.18, 0.165, 1), (0.60, 0.26, 0.24, 1)
     )
+    groove = graph.ramp(graph.math("ABSOLUTE", graph.node("SeparateXYZ", {0: rest}).outputs[0]), 0.0, 0.004, 0.35, 0.0)
+    color = graph.mix(groove, color, (0.30, 0.08, 0.075, 1))
+    color = graph.mix(graph.attribute("depth"), color, (0.16, 0.045, 0.04, 1))
     return wet_material("tongue", color, graph, bump=0.00035)
 
 
@@ -119,4 +122,5 @@ def mouth_material() -> bpy.types.Material:
     """The lips' inner side fades into a dark throat; the mesh carries `depth`: 0 at the lips, 1 in the throat."""
     graph = Graph("mouth")
     color = graph.mix(graph.attribute("depth"), (0.48, 0.19, 0.17, 1), (0.16, 0.045, 0.04, 1))
-    return wet_material("mouth", color, graph)
+    gum = graph.mix(graph.attribute("depth"), (0.56, 0.215, 0.195, 1), (0.16, 0.045, 0.04, 1))
+    return wet_material("mouth", graph.mix(graph.attribute("gum"), color, gum), graph)

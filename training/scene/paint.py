@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import bpy
 import cv2
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 PLATE_SIZE_PX = 2048
 PLATE_SPAN_M = 0.32
 
-BROW_ARCH = 0.62
-"""Height of the brows' arch over the landmarks'."""
+LASH_DROP_M = 0.0004
+"""The dark line of the lashes' roots lies this far below the lid's foremost edge, on its rim."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,26 @@ def blob(x: np.ndarray, y: np.ndarray, center: np.ndarray, radius_m: tuple[float
 
 
 @dataclass(frozen=True)
+class BrowLine:
+    """The middle line of a brow.
+
+    Attributes:
+        inner_m, outer_m: distance of its ends from the middle of the face.
+        height_m: of the inner end above the middle of the eye.
+        arch_m: rise of the highest point above the inner end.
+        arch_place: where it is, from inner to outer end.
+        tail_m: height of the outer end above the inner end.
+    """
+
+    inner_m: float = 0.0125
+    outer_m: float = 0.0465
+    height_m: float = 0.0160
+    arch_m: float = 0.0042
+    arch_place: float = 0.64
+    tail_m: float = 0.0004
+
+
+@dataclass(frozen=True)
 class Masks:
     """Where a face is what; every mask is [H, W] float32 in [0, 1], row 0 at the bottom.
 
@@ -86,6 +107,7 @@ class Masks:
         moles: a few dark ones.
         brow: skin under the eyebrows, which is never as bright as the rest.
         lash_line: the upper lid's edge, darkened by the lashes' roots.
+        wet: the rim of the lids, where tears stand.
     """
 
     lip: np.ndarray
@@ -97,6 +119,7 @@ class Masks:
     moles: np.ndarray
     brow: np.ndarray
     lash_line: np.ndarray
+    wet: np.ndarray
 
 
 def spots(plate: Plate, places: np.ndarray, strength: np.ndarray, radius_m: float) -> np.ndarray:
@@ -109,20 +132,24 @@ def spots(plate: Plate, places: np.ndarray, strength: np.ndarray, radius_m: floa
     return np.clip(cv2.GaussianBlur(dots, (0, 0), sigma_px) * 2 * np.pi * sigma_px**2, 0, 1)
 
 
-def brow_line(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """Brow points [5, 3] from the nose outwards, flatter than the landmarks' arch; `side` 0 is the subject's right."""
-    line = (landmarks[21:16:-1] if side == 0 else landmarks[22:27]).copy()
-    line[:, 1] = line[:, 1].mean() + BROW_ARCH * (line[:, 1] - line[:, 1].mean())
-    return line
+def brow_line(landmarks: np.ndarray, side: int, shape: BrowLine, count: int = 25) -> np.ndarray:
+    """Brow points [count, 2] from the nose outwards; `side` 0 is the subject's right."""
+    eye = landmarks[36:42] if side == 0 else landmarks[42:48]
+    place = np.linspace(0, 1, count)
+    x = shape.inner_m + (shape.outer_m - shape.inner_m) * place
+    knots = ((0, 0), (shape.arch_place / 2, 0.62 * shape.arch_m), (shape.arch_place, shape.arch_m), (1, shape.tail_m))
+    rise = PchipInterpolator(*np.array(knots).T)(place)
+    return np.stack([x * np.sign(eye[0, 0]), eye[:, 1].mean() + shape.height_m + rise], 1)
 
 
-def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plate, seed: int) -> Masks:
+def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plate, brows: BrowLine, seed: int) -> Masks:
     """Draws the masks of a face.
 
     Args:
         landmarks: [68, 3] iBUG points at rest, metres.
         upper_lids: the edges [N, 3] of both upper lids.
         plate: the plane.
+        brows: their line.
         seed: of freckles and moles.
     """
     random = np.random.default_rng(seed)
@@ -137,7 +164,7 @@ def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plat
     blush += 0.14 * blob(x, y, flat[48:60].mean(0), (0.036, 0.018))
     oil = blob(x, y, flat[27] + (0, 0.045), (0.034, 0.024)) + 0.9 * blob(x, y, flat[29], (0.008, 0.022))
     oil += 0.5 * blob(x, y, flat[8] + (0, 0.016), (0.014, 0.010))
-    shade, brow = np.zeros_like(x), np.zeros_like(x)
+    shade, brow, wet = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
     for side, (outer, inner, corner, wing, eye) in enumerate(
         ((36, 39, 48, 31, slice(36, 42)), (45, 42, 54, 35, slice(42, 48)))
     ):
@@ -147,12 +174,13 @@ def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plat
         oil += 0.45 * blob(x, y, cheek + (-0.012 * outwards, 0.018), (0.013, 0.009))
         rim = signed_distance(plate, closed_spline(flat[eye]))
         blush += 0.6 * np.exp(-0.5 * ((rim + 0.0002) / 0.0009) ** 2)
+        wet += np.exp(-0.5 * ((rim - 0.0004) / 0.0006) ** 2)
         center = flat[eye].mean(0)
         shade += 0.42 * blob(x, y, center + (-0.002 * outwards, -0.012), (0.012, 0.0042))
         shade += 0.50 * blob(x, y, flat[inner] + (0, -0.002), (0.005, 0.007)) + 0.40 * blob(
             x, y, center + (0, 0.007), (0.016, 0.0045)
         )
-        line = brow_line(landmarks, side)[:, :2]
+        line = brow_line(landmarks, side, brows)
         along = np.abs(x)
         order = np.argsort(np.abs(line[:, 0]))
         height = np.interp(along, np.abs(line[order, 0]), line[order, 1])
@@ -170,12 +198,12 @@ def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plat
         np.array([0.9, 0.6, 0.7]),
         0.0007,
     )
-    lash_line = np.zeros((PLATE_SIZE_PX, PLATE_SIZE_PX), np.float32)
+    drawn = np.zeros((PLATE_SIZE_PX, PLATE_SIZE_PX), np.uint8)
     for edge in upper_lids:
-        pixels = (edge[:, :2] - (plate.left_m, plate.bottom_m)) / PLATE_SPAN_M * PLATE_SIZE_PX - 0.5
-        cv2.polylines(lash_line, [np.round(pixels * 16).astype(np.int32)], False, 1.0, 4, cv2.LINE_AA, 4)
-    lash_line = cv2.GaussianBlur(lash_line, (0, 0), 2.2)
-    masks = (lip, lip_depth, blush, shade, oil, freckles, moles, brow, lash_line)
+        pixels = (edge[:, :2] - (0, LASH_DROP_M) - (plate.left_m, plate.bottom_m)) / PLATE_SPAN_M * PLATE_SIZE_PX - 0.5
+        cv2.polylines(drawn, [np.round(pixels * 16).astype(np.int32)], False, 255, 8, cv2.LINE_AA, 4)
+    lash_line = cv2.GaussianBlur(drawn / np.float32(255), (0, 0), 2.0)
+    masks = (lip, lip_depth, blush, shade, oil, freckles, moles, brow, lash_line, wet)
     return Masks(*(np.clip(mask, 0, 1).astype(np.float32) for mask in masks))
 
 

@@ -1,4 +1,4 @@
-"""Renders the training frames of the enhancer: `python -m training.scene.pairs --out .data/look/pairs`.
+"""Renders the training frames of the enhancer: `python -m training.scene.pairs --person default`.
 
 Frames are written one by one and listed in `manifest.jsonl` as soon as they are there; a run that was stopped goes on
 where it was. A manifest of another geometry is refused, so that old and new frames never mix.
@@ -13,16 +13,30 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 
+from training.person import Person
+from training.render_config import RenderConfig
 from training.scene.expressions import sample
-from training.scene.render import LookRenderer, RenderConfig
+from training.scene.figure import Look
+from training.scene.render import LookRenderer
+
+SEEN = ("template", "expression_basis", "pose_basis", "skinning_weights", "joint_regressor", "faces", "part")
+"""Arrays of `head.npz` on which the picture depends."""
 
 
 def fingerprint(config: RenderConfig) -> str:
-    """Twelve digits that change with the head and its scalp."""
+    """Twelve digits that change with what the picture shows: surface, strands, look and camera.
+
+    How the files are packed, how the texture is laid out and what is written about the avatar do not matter.
+    """
+    person = Person.load(config.person)
     digest = hashlib.sha256()
-    for path in (config.avatar_dir / "head.npz", config.avatar_dir / "avatar.toml", config.scalp_file):
-        digest.update(path.read_bytes())
+    for path, names in ((config.avatar / "head.npz", SEEN), (config.scalp, None)):
+        with np.load(path) as arrays:
+            for name in sorted(names or arrays.files):
+                digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    digest.update(repr((Look.of(person), person.portrait)).encode())
     return digest.hexdigest()[:12]
 
 
@@ -86,9 +100,8 @@ def render_pairs(renderer: LookRenderer, out: Path, count: int, first: int, step
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--out", type=Path, default=Path(".data/look/pairs"), help="folder of frames and manifest.jsonl"
-    )
+    parser.add_argument("--person", default="default", help="a file of training/people/")
+    parser.add_argument("--out", type=Path, help="frames and manifest.jsonl; by default .data/pairs/<person>")
     parser.add_argument("--count", type=int, default=600, help="one past the last index")
     parser.add_argument("--first", type=int, default=0, help="first index")
     parser.add_argument("--step", type=int, default=1, help="distance of indices: for several processes")
@@ -96,10 +109,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=RenderConfig.threads, help="CPU threads")
     parser.add_argument("--minutes", type=float, help="begin no frame after this long")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    out = options.out or Path(".data/pairs") / options.person
+    out.mkdir(parents=True, exist_ok=True)
     stop_at = None if options.minutes is None else time.time() + 60 * options.minutes
-    renderer = LookRenderer(RenderConfig(samples=options.samples, threads=options.threads))
-    render_pairs(renderer, options.out, options.count, options.first, options.step, stop_at)
+    renderer = LookRenderer(RenderConfig(options.person, samples=options.samples, threads=options.threads))
+    render_pairs(renderer, out, options.count, options.first, options.step, stop_at)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Blender has one scene.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
@@ -15,6 +14,8 @@ import cv2
 import numpy as np
 
 from training.head.posed_mesh import camera as avatar_camera
+from training.person import Person
+from training.render_config import RenderConfig
 from training.scene.figure import Figure, Look
 from training.scene.matte import project, shell_mask, soften
 from training.scene.studio import Camera, add_lights, configure_cycles, place_camera
@@ -23,23 +24,6 @@ PARTS = ("skin", "eyes", "teeth", "tongue", "mouth", "brows", "lashes", "hair", 
 """Names that `hidden` and `holdout` of `render_view` take."""
 
 HAIR = ("hair", "baby_hair")
-
-
-@dataclass(frozen=True)
-class RenderConfig:
-    """Attributes:
-    avatar_dir: folder with `head.npz` and `avatar.toml`.
-    scalp_file: written by `training.head`.
-    samples: paths per pixel before denoising.
-    threads: CPU threads.
-    look: the person.
-    """
-
-    avatar_dir: Path = Path("avatars/default")
-    scalp_file: Path = Path(".data/head/scalp.npz")
-    samples: int = 12
-    threads: int = 2
-    look: Look = field(default_factory=Look)
 
 
 class LookRenderer:
@@ -52,10 +36,10 @@ class LookRenderer:
     def __init__(self, config: RenderConfig = RenderConfig()):
         bpy.ops.wm.read_factory_settings(use_empty=True)
         self.config = config
-        self.figure = Figure(config.avatar_dir, config.scalp_file, config.look)
+        self.figure = Figure(config.avatar, config.scalp, Look.of(Person.load(config.person)))
         add_lights(self.figure.middle_of_eyes)
         configure_cycles(config.samples, config.threads)
-        self.camera = Camera(**{key: _frozen(value) for key, value in avatar_camera(config.avatar_dir).items()})
+        self.camera = Camera(**{key: _frozen(value) for key, value in avatar_camera(config.avatar).items()})
         self._folder = tempfile.TemporaryDirectory(prefix="look")
 
     def render_view(

@@ -28,7 +28,7 @@ class SkinLook:
     """
 
     scatter_m: float = 0.0024
-    scalp: tuple[float, float, float] = (0.105, 0.062, 0.043)
+    scalp: tuple[float, float, float] = (0.065, 0.039, 0.028)
     relief: float = 1.0
 
 

@@ -76,12 +76,23 @@ class StrandObject:
         points: [S, K, 3] metres, head space.
         radius_m: [S, K].
         material: of the hairs.
+        tone: [S] around 0, which the material may use.
     """
 
-    def __init__(self, name: str, points: np.ndarray, radius_m: np.ndarray, material: bpy.types.Material):
+    def __init__(
+        self,
+        name: str,
+        points: np.ndarray,
+        radius_m: np.ndarray,
+        material: bpy.types.Material,
+        tone: np.ndarray | None = None,
+    ):
         self.curves = bpy.data.hair_curves.new(name)
         self.curves.add_curves([points.shape[1]] * len(points))
         self.curves.points.foreach_set("radius", radius_m.astype(np.float32).ravel())
+        if tone is not None:
+            layer = self.curves.attributes.new("tone", "FLOAT", "CURVE")
+            layer.data.foreach_set("value", tone.astype(np.float32))
         self.curves.materials.append(material)
         self.object = bpy.data.objects.new(name, self.curves)
         bpy.context.scene.collection.objects.link(self.object)

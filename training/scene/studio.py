@@ -46,10 +46,10 @@ class SoftBox:
 
 
 PORTRAIT = (
-    SoftBox((-0.68, 0.46, 0.80), (0.50, 0.65), 14.5, (1.0, 0.94, 0.87)),
-    SoftBox((1.00, 0.00, 0.70), (0.9, 1.1), 3.4, (0.88, 0.94, 1.0)),
-    SoftBox((0.75, 0.45, -0.70), (0.35, 0.9), 8.0, (1.0, 0.95, 0.90)),
-    SoftBox((-0.85, 0.35, -0.65), (0.30, 0.9), 6.0, (0.88, 0.94, 1.0)),
+    SoftBox((-0.68, 0.46, 0.80), (0.50, 0.65), 16.0, (1.0, 0.94, 0.87)),
+    SoftBox((1.00, 0.00, 0.70), (0.9, 1.1), 4.2, (0.88, 0.94, 1.0)),
+    SoftBox((0.75, 0.45, -0.70), (0.35, 0.9), 4.5, (1.0, 0.95, 0.90)),
+    SoftBox((-0.85, 0.35, -0.65), (0.30, 0.9), 4.0, (0.88, 0.94, 1.0)),
 )
 """Key from the subject's right and above, broad fill from the left, two rims from behind."""
 
@@ -66,7 +66,7 @@ def add_lights(middle_of_eyes: np.ndarray, boxes: tuple[SoftBox, ...] = PORTRAIT
     world = bpy.data.worlds.new("room")
     world.use_nodes = True
     background = world.node_tree.nodes["Background"]
-    background.inputs[0].default_value, background.inputs[1].default_value = (0.42, 0.46, 0.52, 1.0), 0.26
+    background.inputs[0].default_value, background.inputs[1].default_value = (0.42, 0.46, 0.52, 1.0), 0.34
     bpy.context.scene.world = world
 
 
