@@ -14,6 +14,7 @@ from training.enhancer.config import TrainingConfig
 from training.enhancer.losses import Losses, losses
 from training.enhancer.pairs import Pairs
 from training.enhancer.schedule import learning_rate, progress
+from training.enhancer.shipped import fitted, weights_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ class Trainer:
             group["lr"] = learning_rate(self.done, config)
         raster = batch.raster.permute(0, 3, 1, 2).float() / 255.0
         truth = batch.truth.permute(0, 3, 1, 2).float() / 255.0
-        picture = unfold(self.network.enhance(batch.raster, batch.mask))
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+            residual = self.network.residual(batch.raster, batch.mask)
+        picture = raster + unfold(residual.float())
         terms = losses(picture, raster, truth, batch.attention, batch.background, config.loss)
         self.optimizer.zero_grad(set_to_none=True)
         terms.total(config.loss).backward()
@@ -141,7 +144,14 @@ class Trainer:
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
 
     def start_from(self, path: Path) -> None:
-        """Takes the averaged weights of another run and begins a schedule of its own."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.network.load_state_dict(state["averaged"])
-        self.averaged.load_state_dict(state["averaged"])
+        """Takes the averaged weights of another run, or an exported network, and begins a schedule of its own.
+
+        Of layers of another width it takes the channels that both have.
+        """
+        if path.suffix == ".onnx":
+            state = weights_of(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)["averaged"]
+        state = fitted(state, self.network.state_dict())
+        self.network.load_state_dict(state)
+        self.averaged.load_state_dict(state)

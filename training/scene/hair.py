@@ -277,9 +277,9 @@ def grow_hair(look: HairLook, scalp: Scalp, seed: int) -> tuple[Strands, Strands
         lengths_m(scalp.root[stray_start], look) * random.uniform(0.5, 1.0, count),
         random.normal(0, 0.35, count),
         random.uniform(0, 2 * np.pi, count),
-        random.exponential(0.006, count),
+        random.exponential(0.002, count),
         look,
-        random.uniform(-0.002, 0.006, count),
+        random.uniform(-0.006, 0.002, count),
     )
     long = np.concatenate([mass, stray])
     taper = np.linspace(1, 0.45, look.points)

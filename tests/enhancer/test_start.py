@@ -1,0 +1,88 @@
+"""A run that begins with an exported network."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from avatar.networks.enhancer import Enhancer, EnhancerConfig  # noqa: E402
+from export.enhancer import export  # noqa: E402
+from training.enhancer.config import TrainingConfig  # noqa: E402
+from training.enhancer.shipped import fitted, weights_of  # noqa: E402
+from training.enhancer.synthetic import synthetic_pairs  # noqa: E402
+from training.enhancer.trainer import Trainer  # noqa: E402
+
+pytestmark = pytest.mark.training
+
+DEEP = EnhancerConfig(channels=(16, 24, 1024), blocks=(1, 1, 1))
+
+
+def changed(config):
+    """A network whose output differs from its input."""
+    torch.manual_seed(0)
+    network = Enhancer(config).eval()
+    torch.nn.init.normal_(network.head.weight, std=0.05)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.05)
+    return network
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("start")
+    network = changed(DEEP)
+    checkpoint = folder / "enhancer.pt"
+    torch.save(
+        {"config": {"channels": DEEP.channels, "blocks": DEEP.blocks}, "averaged": network.state_dict()}, checkpoint
+    )
+    export(str(checkpoint), folder / "model.onnx")
+    return network, folder / "model.onnx"
+
+
+def test_the_weights_of_an_export_come_back(exported):
+    """Half-precision storage and 8-bit deep weights bound the difference."""
+    network, path = exported
+    state = weights_of(path)
+    expected = network.state_dict()
+    assert state.keys() == expected.keys()
+    for name, values in expected.items():
+        tolerance = values.abs().max() / (127 if values.numel() >= 1024 * 512 else 1000) + 1e-7
+        assert (state[name] - values).abs().max() <= tolerance, name
+
+
+def test_training_starts_from_an_export(exported):
+    _, path = exported
+    trainer = Trainer(TrainingConfig(steps=1), DEEP)
+    trainer.start_from(path)
+    torch.testing.assert_close(trainer.network.state_dict()["stem.weight"], weights_of(path)["stem.weight"])
+
+
+def test_other_widths_share_their_first_channels():
+    wide, narrow = changed(DEEP), Enhancer(EnhancerConfig(channels=(16, 20, 32), blocks=(1, 1, 1)))
+    state = fitted(wide.state_dict(), narrow.state_dict())
+    torch.testing.assert_close(state["stem.weight"], wide.state_dict()["stem.weight"])
+    torch.testing.assert_close(
+        state["down.1.0.pointwise.weight"], wide.state_dict()["down.1.0.pointwise.weight"][:20, :16]
+    )
+
+
+def test_a_file_of_another_network_is_refused(tmp_path):
+    import onnx
+
+    path = tmp_path / "model.onnx"
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], [])), str(path))
+    with pytest.raises(ValueError, match="python -m export enhancer"):
+        weights_of(path)
+
+
+def test_steps_in_bfloat16_learn_as_well():
+    pairs = synthetic_pairs(2, size_px=64)
+    first = {}
+    for bfloat16 in (False, True):
+        trainer = Trainer(TrainingConfig(steps=30, bfloat16=bfloat16), EnhancerConfig((16, 32), (1, 1)))
+        losses = [float(trainer._step(pairs).pixel) for _ in range(30)]
+        first[bfloat16] = losses
+    assert first[True][0] == pytest.approx(first[False][0], rel=0.02)
+    assert sum(first[True][-5:]) == pytest.approx(sum(first[False][-5:]), rel=0.05)
+    assert sum(first[True][-5:]) < 0.95 * sum(first[True][:5])
