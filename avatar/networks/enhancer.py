@@ -147,14 +147,10 @@ class Enhancer(nn.Module):
         Channel 4 * column + c is color c of the column-th of four neighboring pixels; see `unfold`.
         """
         height, width = _size(raster)
-        rows = raster.reshape(-1, height, width // BLOCK_PX, 4 * BLOCK_PX).to(self.stem.weight.dtype)
-        return (rows * (1.0 / 255.0)).permute(0, 3, 1, 2) + self.residual(raster, mask)
-
-    def residual(self, raster: Tensor, mask: Tensor) -> Tensor:
-        """What `enhance` adds to the raster, folded likewise."""
-        height, width = _size(raster)
-        rows = raster.reshape(-1, height, width // BLOCK_PX, 4 * BLOCK_PX).to(self.stem.weight.dtype)
-        return self.head(self._unet(self._cells((rows * (1.0 / 255.0)).permute(0, 3, 1, 2), mask, 1.0)))
+        columns = width // BLOCK_PX
+        rows = raster.reshape(-1, height, columns, 4 * BLOCK_PX).to(self.stem.weight.dtype)
+        picture = (rows * (1.0 / 255.0)).permute(0, 3, 1, 2)
+        return picture + self.head(self._unet(self._cells(picture, mask, 1.0)))
 
     def _cells(self, picture: Tensor, mask: Tensor, scale: float) -> Tensor:
         """What enters the U-Net; `scale` takes the values of `picture` [batch, 16, height, width / 4] to [0, 1]."""

@@ -21,7 +21,6 @@ def main() -> None:
         minutes=options.minutes,
         batch=options.batch,
         learning_rate=options.learning_rate,
-        bfloat16=options.bfloat16,
         seed=options.seed,
     )
     network = EnhancerConfig()
@@ -74,7 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--start-from", type=Path, help="checkpoint or exported model.onnx to begin with")
-    parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16; weights stay in float32")
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint in --output")
     parser.add_argument("--follow", action="store_true", help="take in pairs that are rendered while training runs")
     parser.add_argument("--quick", action="store_true", help="a small network on drawn pairs, to try the code")

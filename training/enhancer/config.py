@@ -39,8 +39,6 @@ class TrainingConfig:
         shift_px: frames of a pair are moved together by up to this many pixels in x and y.
         checkpoint_s: seconds between checkpoints.
         report_steps: steps between lines of the log.
-        bfloat16: the network computes in bfloat16, its weights and the loss stay in float32: on CPUs with AVX-512
-            BF16 or AMX a step takes half as long.
         seed: of everything random.
         loss: weights of the loss terms.
     """
@@ -56,7 +54,6 @@ class TrainingConfig:
     shift_px: int = 12
     checkpoint_s: float = 180.0
     report_steps: int = 50
-    bfloat16: bool = False
     seed: int = 0
     loss: LossConfig = field(default_factory=LossConfig)
 

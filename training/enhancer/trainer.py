@@ -101,9 +101,7 @@ class Trainer:
             group["lr"] = learning_rate(self.done, config)
         raster = batch.raster.permute(0, 3, 1, 2).float() / 255.0
         truth = batch.truth.permute(0, 3, 1, 2).float() / 255.0
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-            residual = self.network.residual(batch.raster, batch.mask)
-        picture = raster + unfold(residual.float())
+        picture = unfold(self.network.enhance(batch.raster, batch.mask))
         terms = losses(picture, raster, truth, batch.attention, batch.background, config.loss)
         self.optimizer.zero_grad(set_to_none=True)
         terms.total(config.loss).backward()
