@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tomllib
+import sys
 
+from training.head.clothes import Neckline
 from training.head.hair import HairCut
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 PEOPLE = Path(__file__).parent / "people"
 T = TypeVar("T")
@@ -38,6 +44,7 @@ class Person:
         summary: who it is, in words.
         morphs: MakeHuman target below the wheel's `mpfb2/targets/` to its weight; `{side}` stands for both sides.
         cut: outline and volume of the hair.
+        neckline: where the clothes begin.
         portrait: the camera.
         look: tables for the dataclasses of `training.scene.figure.Look`, by their names there.
         background_seed: of the room behind the head.
@@ -47,6 +54,7 @@ class Person:
     summary: str
     morphs: dict[str, float]
     cut: HairCut = HairCut()
+    neckline: Neckline = Neckline()
     portrait: Portrait = Portrait()
     look: dict[str, Any] = field(default_factory=dict)
     background_seed: int = 1
@@ -75,7 +83,7 @@ def from_table(kind: type[T], table: dict[str, Any]) -> T:
     foreign = sorted(set(table) - set(known))
     if foreign:
         raise ValueError(f"{kind.__name__} must have keys among {sorted(known)}, got {foreign}")
-    nested = {"cut": HairCut, "portrait": Portrait} if kind is Person else {}
+    nested = {"cut": HairCut, "neckline": Neckline, "portrait": Portrait} if kind is Person else {}
     return kind(**{key: from_table(nested[key], value) if key in nested else _frozen(value)
                    for key, value in table.items()})  # fmt: skip
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from avatar.head import Joint, Part
 from training.head.anatomy import Anatomy, read_anatomy
 from training.head.atlas import PLACES_PX, placed, unrolled_mouth, unrolled_skin
-from training.head.clothes import UNDER_COLLAR_M, dress, neckline_field
+from training.head.clothes import UNDER_COLLAR_M, dress
 from training.head.eyes import eyeball
 from training.head.hair import HIDDEN_M, HairCut, Scalp, ears, fitted, grow
 from training.head.landmarks import IBUG_VERTICES
@@ -49,10 +49,10 @@ def surfaces(anatomy: Anatomy, person: Person) -> tuple[dict[str, Surface], Scal
     hair, scalp = grow(skin, person.cut)
     hair = fitted(hair, scalp, grown_strands(scalp, person))
     bare = (person.cut.above_hairline_m(skin.position)[skin.faces].min(1) < HIDDEN_M) | ears(skin)[skin.faces].any(1)
-    bare &= neckline_field(skin.position)[skin.faces].min(1) < UNDER_COLLAR_M
+    bare &= person.neckline.depth_m(skin.position)[skin.faces].min(1) < UNDER_COLLAR_M
     result = {"skin": unrolled_skin(skin.kept(bare)), "mouth": unrolled_mouth(mouth), "hair": hair}
     result |= dict(zip(("left_eye", "right_eye"), eyes, strict=True))
-    result |= dentures(anatomy) | {"tongue": tongue(anatomy)} | lashes(anatomy) | dress(skin)
+    result |= dentures(anatomy) | {"tongue": tongue(anatomy)} | lashes(anatomy) | dress(skin, person.neckline)
     return result, scalp
 
 

@@ -1,6 +1,6 @@
 """A knitted top: a smoothed shell over the torso and a ribbed collar around the neck."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,23 +18,33 @@ HEM_M = -0.29
 UNDER_COLLAR_M = 0.018
 """Skin reaches this far under the cloth."""
 
-FRONT_HEIGHT_M, FRONT_Z_M = -0.150, 0.027
-SLOPE = 0.44
-RISE_PER_M = 2.0
-"""The neckline climbs toward the back by `SLOPE` and toward the shoulders with the square of x."""
+
+@dataclass(frozen=True)
+class Neckline:
+    """Where the cloth begins.
+
+    Attributes:
+        front_height_m, front_z_m: a point of it in front.
+        slope: climb toward the back.
+        rise_per_m: climb toward the shoulders with the square of x.
+    """
+
+    front_height_m: float = -0.150
+    front_z_m: float = 0.027
+    slope: float = 0.44
+    rise_per_m: float = 2.0
+
+    def depth_m(self, position: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Depth of each point [N, 3] below the neckline."""
+        x, y, z = position.T
+        return self.front_height_m + (self.front_z_m - z) * self.slope + self.rise_per_m * x**2 - y
 
 
-def neckline_field(position: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Depth in m of each point [N, 3] below the neckline."""
-    x, y, z = position.T
-    return FRONT_HEIGHT_M + (FRONT_Z_M - z) * SLOPE + RISE_PER_M * x**2 - y
-
-
-def dress(skin: Surface) -> dict[str, Surface]:
+def dress(skin: Surface, neckline: Neckline) -> dict[str, Surface]:
     """The garment, UV projected from the front, and its collar, UV around the neck, over the refined `skin`."""
-    covered = neckline_field(skin.position)[skin.faces].max(1) > -0.01
+    covered = neckline.depth_m(skin.position)[skin.faces].max(1) > -0.01
     below = skin.kept(covered & (skin.position[skin.faces][:, :, 1].max(1) > HEM_M))
-    cloth = clipped(below, neckline_field(below.position))
+    cloth = clipped(below, neckline.depth_m(below.position))
     rim = boundary_loops(cloth.faces)
     neck = max(rim, key=lambda loop: cloth.position[loop, 1].mean())
     inner = np.ones(len(cloth.position), bool)

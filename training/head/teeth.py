@@ -3,7 +3,7 @@
 Crown widths and heights after Nelson, "Wheeler's Dental Anatomy, Physiology and Occlusion".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ class Arch:
         widths_m: from the middle to the side.
         heights_m: crown heights.
         depths_m: front to back.
+        reference_m: y and z of the middle of MakeHuman's dentures for which the heights hold.
     """
 
     group: str
@@ -40,17 +41,24 @@ class Arch:
     widths_m: tuple[float, ...]
     heights_m: tuple[float, ...]
     depths_m: tuple[float, ...]
+    reference_m: tuple[float, float]
+
+    def of(self, anatomy: Anatomy) -> "Arch":
+        """The arch moved along with the middle of MakeHuman's dentures, which the identity moves."""
+        middle = anatomy.vertices[np.unique(anatomy.mesh.quads[self.group])].mean(0)
+        up, ahead = middle[1:] - self.reference_m
+        return replace(self, edge_y_m=self.edge_y_m + up, front_z_m=self.front_z_m + ahead)
 
 
 UPPER = Arch(
     "helper-upper-teeth", Joint.NECK, 0.0985, 0.0305, 0.048, -0.0370, 1,
     (0.0085, 0.0067, 0.0076, 0.0070, 0.0068, 0.0100), (0.0105, 0.0093, 0.0102, 0.0085, 0.0080, 0.0075),
-    (0.0050, 0.0048, 0.0065, 0.0080, 0.0085, 0.0100),
+    (0.0050, 0.0048, 0.0065, 0.0080, 0.0085, 0.0100), (-0.01891, 0.07522),
 )  # fmt: skip
 LOWER = Arch(
     "helper-lower-teeth", Joint.JAW, 0.0955, 0.0285, 0.046, -0.0385, -1,
     (0.0055, 0.0059, 0.0068, 0.0070, 0.0072, 0.0105), (0.0088, 0.0090, 0.0100, 0.0085, 0.0080, 0.0075),
-    (0.0048, 0.0050, 0.0062, 0.0070, 0.0080, 0.0100),
+    (0.0048, 0.0050, 0.0062, 0.0070, 0.0080, 0.0100), (-0.03481, 0.07354),
 )  # fmt: skip
 
 RING = 10
@@ -72,7 +80,7 @@ GUM_STATIONS = 31
 
 def dentures(anatomy: Anatomy) -> dict[str, Surface]:
     """Teeth and gums under their names in the atlas."""
-    arches = {"upper": UPPER, "lower": LOWER}
+    arches = {"upper": UPPER.of(anatomy), "lower": LOWER.of(anatomy)}
     teeth = {f"{name}_teeth": _teeth(anatomy, arch) for name, arch in arches.items()}
     return teeth | {f"{name}_gum": _gum(anatomy, arch) for name, arch in arches.items()}
 

@@ -28,6 +28,8 @@ class Complexion:
         lip: lip color.
         spots: freckle and mole color.
         freckles: strength of freckles in [0, 1].
+        stubble: strength of a beard's shadow in [0, 1].
+        stubble_color: of its hairs.
         seed: of everything irregular.
     """
 
@@ -38,6 +40,8 @@ class Complexion:
     lip: Color = (0.520, 0.180, 0.165)
     spots: Color = (0.30, 0.15, 0.095)
     freckles: float = 0.16
+    stubble: float = 0.0
+    stubble_color: Color = (0.045, 0.034, 0.030)
     seed: int = 3
 
 
@@ -97,6 +101,9 @@ def paint_complexion(look: Complexion, masks: Masks) -> tuple[np.ndarray, np.nda
     color = color * (1 + 0.028 * grain + 0.018 * fine)[..., None]
     color = tint(color, pores, (0.94, 0.89, 0.87))
     color = blend(color, np.clip(masks.freckles * look.freckles, 0, 1), look.spots)
+    if look.stubble:
+        hairs = 0.35 + 0.65 * scattered(random, 0.0009, 0.00018)
+        color = blend(color, look.stubble * masks.beard * hairs, look.stubble_color)
     color = blend(color, 0.75 * masks.moles, look.spots)
     color = blend(color, masks.brow, (0.22, 0.14, 0.10))
     color = blend(color, 0.92 * masks.lash_line, (0.055, 0.032, 0.026))

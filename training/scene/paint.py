@@ -107,6 +107,7 @@ class Masks:
         moles: a few dark ones.
         brow: skin under the eyebrows, which is never as bright as the rest.
         lash_line: the upper lid's edge, darkened by the lashes' roots.
+        beard: where a beard would grow.
         wet: the rim of the lids, where tears stand.
     """
 
@@ -119,6 +120,7 @@ class Masks:
     moles: np.ndarray
     brow: np.ndarray
     lash_line: np.ndarray
+    beard: np.ndarray
     wet: np.ndarray
 
 
@@ -189,6 +191,12 @@ def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plat
         )
         brow += 0.26 * taper * np.exp(-0.5 * ((y - height) / 0.0028) ** 2) * (np.sign(x) == outwards)
 
+    cheeks = flat[[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]]
+    upper = np.stack([flat[54] + (0.024, 0.010), flat[35] + (0.004, -0.006), flat[33] + (0, -0.005),
+                      flat[31] + (-0.004, -0.006), flat[48] + (-0.024, 0.010)])  # fmt: skip
+    jaw = signed_distance(plate, np.concatenate([cheeks + (0, -0.012), upper]))
+    beard = smoothstep(jaw, -0.006, 0.006) * (1 - lip)
+
     count = 320
     freckled = np.stack([random.normal(0, 0.034, count), random.normal(0.006, 0.016, count)], 1) + flat[30]
     freckles = spots(plate, freckled, random.uniform(0.1, 1.0, count), 0.0006)
@@ -203,7 +211,7 @@ def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plat
         pixels = (edge[:, :2] - (0, LASH_DROP_M) - (plate.left_m, plate.bottom_m)) / PLATE_SPAN_M * PLATE_SIZE_PX - 0.5
         cv2.polylines(drawn, [np.round(pixels * 16).astype(np.int32)], False, 255, 8, cv2.LINE_AA, 4)
     lash_line = cv2.GaussianBlur(drawn / np.float32(255), (0, 0), 2.0)
-    masks = (lip, lip_depth, blush, shade, oil, freckles, moles, brow, lash_line, wet)
+    masks = (lip, lip_depth, blush, shade, oil, freckles, moles, brow, lash_line, beard, wet)
     return Masks(*(np.clip(mask, 0, 1).astype(np.float32) for mask in masks))
 
 
