@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-
-import sys
 
 from training.head.clothes import Neckline
 from training.head.hair import HairCut
