@@ -7,13 +7,15 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from avatar.enhancer import IMAGE, enhance
-from benchmarks.similarity import psnr_db, ssim
+from benchmarks.landmarks import Detector, distance_px, face_mesh
+from benchmarks.similarity import ms_ssim, psnr_db, ssim
 from training.enhancer.pairs import TRAIN, Pairs, load_pairs, read_manifest
 
 REGIONS = ("frame", "face", "mouth")
@@ -30,6 +32,11 @@ class Score:
 
     psnr_db: float
     ssim: float
+    ms_ssim: float
+
+    @classmethod
+    def of(cls, picture: np.ndarray, truth: np.ndarray) -> "Score":
+        return cls(psnr_db(picture, truth), ssim(picture, truth), ms_ssim(picture, truth))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,7 @@ class Comparison:
         window = self.region(region)
         truth = self.truth[window]
         raster, enhanced = self.raster[window], self.enhanced[window]
-        return (
-            Score(psnr_db(raster, truth), ssim(raster, truth)),
-            Score(psnr_db(enhanced, truth), ssim(enhanced, truth)),
-        )
+        return Score.of(raster, truth), Score.of(enhanced, truth)
 
 
 def compare(pairs: Pairs, enhance: Enhance, background: np.ndarray) -> list[Comparison]:
@@ -92,20 +96,56 @@ def over(picture: np.ndarray, background: np.ndarray) -> np.ndarray:
 
 
 def table(comparisons: list[Comparison]) -> str:
-    """Markdown: mean PSNR and SSIM of the raster and the enhanced frame in each region."""
+    """Markdown: mean PSNR, SSIM and multi-scale SSIM of the raster and the enhanced frame in each region."""
     lines = [
-        f"| {len(comparisons)} frames | PSNR raster | PSNR enhanced | SSIM raster | SSIM enhanced | lowest |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| {len(comparisons)} frames | PSNR raster | enhanced "
+        "| SSIM raster | enhanced | lowest | MS-SSIM raster | enhanced |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for region in REGIONS:
         raster, enhanced = zip(*(comparison.scores(region) for comparison in comparisons), strict=True)
-        psnr = [np.mean([score.psnr_db for score in scores]) for scores in (raster, enhanced)]
-        structure = [np.mean([score.ssim for score in scores]) for scores in (raster, enhanced)]
+        psnr, structure, scales = (
+            [np.mean([getattr(score, name) for score in scores]) for scores in (raster, enhanced)]
+            for name in ("psnr_db", "ssim", "ms_ssim")
+        )
         lines.append(
             f"| {region} | {psnr[0]:.2f} dB | {psnr[1]:.2f} dB | {structure[0]:.4f} | {structure[1]:.4f} "
-            f"| {min(score.ssim for score in enhanced):.4f} |"
+            f"| {min(score.ssim for score in enhanced):.4f} | {scales[0]:.4f} | {scales[1]:.4f} |"
         )
     return "\n".join(lines)
+
+
+def landmark_lines(comparisons: list[Comparison], detect: Detector) -> str:
+    """Mean and largest distance of detected landmarks from those in the path-traced frame."""
+    lines = []
+    for name in ("raster", "enhanced"):
+        found = [distance_px(detect, getattr(c, name), c.truth) for c in comparisons]
+        seen = [value for value in found if value is not None]
+        if not seen:
+            return "landmarks: the detector finds no face"
+        lines.append(
+            f"landmarks, {name}: {np.mean(seen):.2f} px from the path-traced frame's on average, "
+            f"{max(seen):.2f} at most, {len(seen)} of {len(found)} frames"
+        )
+    return "\n".join(lines)
+
+
+def change(pictures: list[np.ndarray]) -> float:
+    """Mean absolute difference, of 255, of each picture from the one before."""
+    return float(np.mean([np.abs(a.astype(float) - b).mean() for a, b in pairwise(pictures)]))
+
+
+def change_lines(comparisons: list[Comparison], clips: dict[str, str]) -> str:
+    """Change from frame to frame within the clips that have several held-out frames."""
+    members: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        members.setdefault(clips[comparison.name], []).append(comparison)
+    runs = [run for run in members.values() if len(run) > 1]
+    if not runs:
+        return "change from frame to frame: no clip with two held-out frames"
+    means = {name: np.mean([change([getattr(c, name) for c in run]) for run in runs])
+             for name in ("raster", "enhanced", "truth")}  # fmt: skip
+    return "change from frame to frame, of 255: " + ", ".join(f"{name} {value:.2f}" for name, value in means.items())
 
 
 def sheet(comparisons: list[Comparison], region: str = "frame", magnify: int = 1) -> np.ndarray:
@@ -150,6 +190,9 @@ def main() -> None:
     background = cv2.cvtColor(cv2.imread(str(options.avatar / "background.png")), cv2.COLOR_BGR2RGB)
     comparisons = compare(pairs, onnx_enhance(options.model), background)
     print(table(comparisons))
+    print(change_lines(comparisons, {entry.picture.stem: entry.picture.parent.name for entry in held_out}))
+    detect = face_mesh()
+    print(landmark_lines(comparisons, detect) if detect else "landmarks: needs mediapipe, see benchmarks/landmarks.py")
     options.sheets.mkdir(parents=True, exist_ok=True)
     chosen = [
         comparisons[i] for i in np.linspace(0, len(comparisons) - 1, min(options.rows, len(comparisons))).astype(int)

@@ -5,8 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from benchmarks.rendering import Comparison, compare, over, sheet, table
-from benchmarks.similarity import psnr_db, ssim
+from benchmarks.landmarks import distance_px
+from benchmarks.rendering import Comparison, change, compare, over, sheet, table
+from benchmarks.similarity import ms_ssim, psnr_db, ssim
 from training.enhancer.synthetic import synthetic_pairs
 
 
@@ -47,6 +48,49 @@ def test_ssim_is_its_formula_in_each_window():
     second = np.clip(first.astype(int) + noise(1) // 4 - 20, 0, 255).astype(np.uint8)
     assert ssim(first, second) == pytest.approx(ssim_by_hand(first, second), abs=1e-9)
     assert ssim(first, first) == pytest.approx(1.0)
+
+
+def test_multi_scale_ssim_is_its_formula():
+    """Wang et al. (2003), eq. 7, with luminance in the coarsest of the two octaves that 24 pixels allow."""
+    first = noise(0, (24, 24, 1))
+    second = np.clip(first.astype(int) + noise(1, (24, 24, 1)) // 4 - 20, 0, 255).astype(np.uint8)
+
+    def halved(picture):
+        return picture.astype(float).reshape(12, 2, 12, 2, 1).mean((1, 3))
+
+    def structure(a, b):
+        offset = np.arange(-5, 6)
+        kernel = np.exp(-(offset**2) / (2 * 1.5**2))
+        window = np.outer(kernel, kernel) / np.outer(kernel, kernel).sum()
+        values = []
+        for y in range(5, a.shape[0] - 5):
+            for x in range(5, a.shape[1] - 5):
+                p, q = (v[y - 5 : y + 6, x - 5 : x + 6, 0].astype(float) for v in (a, b))
+                mean_p, mean_q = (window * p).sum(), (window * q).sum()
+                var_p, var_q = (window * (p - mean_p) ** 2).sum(), (window * (q - mean_q) ** 2).sum()
+                covariance = (window * (p - mean_p) * (q - mean_q)).sum()
+                values.append((2 * covariance + (0.03 * 255) ** 2) / (var_p + var_q + (0.03 * 255) ** 2))
+        return np.mean(values)
+
+    share = 0.0448 / (0.0448 + 0.2856)
+    expected = structure(first, second) ** share * ssim_by_hand(halved(first), halved(second)) ** (1 - share)
+    assert ms_ssim(first, second) == pytest.approx(expected, abs=1e-9)
+    assert ms_ssim(first, first) == pytest.approx(1.0)
+
+
+def test_change_is_the_mean_step_between_neighbours():
+    flat = np.full((12, 12, 3), 100, np.uint8)
+    assert change([flat, flat + 2, flat + 6]) == pytest.approx(3.0)
+
+
+def test_landmarks_are_compared_where_a_face_is_found():
+    face, empty = np.ones((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
+
+    def detect(picture):
+        return np.full((4, 2), float(picture[0, 0, 0])) if picture.any() else None
+
+    assert distance_px(detect, face, 2 * face) == pytest.approx(np.sqrt(2))
+    assert distance_px(detect, face, empty) is None
 
 
 def test_measures_refuse_unequal_or_tiny_pictures():
