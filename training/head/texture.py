@@ -12,12 +12,16 @@ from avatar.head import Head, Joint, Part
 from avatar.rasterizer.camera import Camera
 from training.head.atlas import SIZE_PX
 from training.head.bake import LEAST_SHARE, Texels, averaged, filled, sample_view, without_highlights
+from training.head.hair import EDGE_M
 from training.head.views import View, portrait_views, render_views
 from training.render_config import RenderConfig
 
 SOLID_FROM_M, SOLID_BY_M = 0.002, 0.013
 """Hair turns opaque over these heights of the scalp above the hairline: there is no skin behind it further up."""
 
+
+FADE_M = 0.004
+"""Hair fades in over this much from the rim of its shell."""
 
 FAINT = 128
 """Opacity in 0..255 below which a picture does not tell the color of hair."""
@@ -57,11 +61,12 @@ def read(pictures: Path, name: str) -> NDArray[np.uint8]:
 
 
 def scalp_heights(head: Head, scalp_file: Path) -> NDArray[np.float64]:
-    """Height [V] above the hairline of the scalp under each vertex of the hair's shell; 0 elsewhere."""
+    """Heights [V, 2] of the skin under each vertex of the hair's shell above the hairline and above the lower edge of
+    the hair; 0 elsewhere."""
     hair = np.unique(head.faces[head.part == Part.HAIR])
-    result = np.zeros(len(head.template))
+    result = np.zeros((len(head.template), 2))
     with np.load(scalp_file) as scalp:
-        result[hair] = scalp["inside_m"]
+        result[hair] = np.stack([scalp["inside_m"], scalp["drape_m"]], 1)
     return result
 
 
@@ -82,10 +87,11 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int, height: ND
         if kind == Part.LASHES:
             color[:, :3] = np.average(color[:, :3], axis=0, weights=color[:, 3] * weight)
         if kind == Part.HAIR:
-            rooted = (own.weight * height[head.faces[own.face]]).sum(1)
+            rooted, hanging = (own.weight[..., None] * height[head.faces[own.face]]).sum(1).T
             inside = np.clip((rooted - SOLID_FROM_M) / (SOLID_BY_M - SOLID_FROM_M), 0, 1)
             known &= (color[:, 3] > FAINT) | (inside == 0)
             color[:, 3] = np.maximum(color[:, 3], 255 * inside)
+            color[:, 3] *= np.clip((hanging + EDGE_M) / FADE_M, 0, 1)
         seen = np.zeros((size_px, size_px), bool)
         seen[own.row, own.column] = known
         if kind == Part.HAIR:
