@@ -9,7 +9,7 @@ from avatar.errors import InvalidParameterError
 
 ENCODINGS = ("raw", "jpeg", "h264")
 LOOKAHEADS_MS = (200,)
-EVENTS = ("interrupt", "keyframe")
+EVENTS = ("interrupt", "keyframe", "close")
 AVATAR_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 IN_STREAM = ("emotion", "emotion_intensity", "event")
 """Parameters that any request of a session may carry, not only the first."""

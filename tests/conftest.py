@@ -50,6 +50,7 @@ def toy_config(toy_files):
         metrics_port=0,
         max_sessions=3,
         session_idle_s=2.0,
+        admin_key="the key of the tests",
         stop_timeout_s=3.0,
     )
 

@@ -31,6 +31,9 @@ from avatar.pipeline import FRAMES_IN_FLIGHT, Frame, Producer
 from avatar.session import Session
 from avatar.session_config import InStream, SessionConfig
 
+LATE_AFTER_S = 0.1
+"""A frame that is sent later than this after it was due is late: more than a player keeps in store."""
+
 SWEEP_S = 1.0
 SETTLE_S = 0.001
 """The stub registers a coroutine after starting it, and complains of one that is over by then; no client waits."""
@@ -88,6 +91,11 @@ class TritonPythonModel:
             reply.fail(error)
 
     async def _answer(self, call: Call, reply: Reply):
+        if call.parameters.get("event") == "close":
+            # Whoever closes a session does not care whether it is still open.
+            if (entry := self.sessions.find(call.key)) is not None:
+                self._close(entry, "cancelled")
+            return
         entry = None
         try:
             entry = self._open(call) if call.is_start else self.sessions.get(call.key)
@@ -146,7 +154,7 @@ class TritonPythonModel:
         entry = self.sessions.open(call.key, session, producer, call.outputs)
         self.metrics.sessions.increment(1)
         self.metrics.sessions_active.set(len(self.sessions))
-        pb_utils.Logger.log_info(
+        _log(entry)(
             f"session={label(call.key)} opened: avatar {config.avatar}, {config.fps} FPS, {config.size} px, "
             f"{config.encoding}, {config.sample_rate_hz} Hz"
         )
@@ -168,11 +176,13 @@ class TritonPythonModel:
     def _note_sent(self, entry: Open, frame: Frame):
         now_s = time.monotonic()
         latency_s = max(0.0, now_s - frame.due_s)
-        is_late = latency_s > 1 / entry.session.config.fps
+        is_late = latency_s > LATE_AFTER_S
         entry.frames += 1
         entry.dropped += frame.is_dropped
         entry.late += is_late
         self.metrics.frames.increment(1)
+        if entry.is_canary:
+            return
         if frame.is_dropped:
             self.metrics.dropped.increment(1)
         if is_late:
@@ -201,7 +211,7 @@ class TritonPythonModel:
         self.metrics.sessions_active.set(len(self.sessions))
         # The text of an error that is no AvatarError stands in the log already, with its traceback.
         detail = f" ({error})" if isinstance(error, AvatarError) else ""
-        pb_utils.Logger.log_info(
+        _log(entry)(
             f"session={label(entry.key)} {reason}{detail}: {entry.audio_s:.2f} s of audio, {entry.frames} frames, "
             f"{entry.dropped} dropped, {entry.late} late, {entry.session.epoch} interrupts"
         )
@@ -212,6 +222,11 @@ class TritonPythonModel:
             for entry in self.sessions.sweep():
                 self._note_closed(entry, "idle")
             self.metrics.audio_lag_s.set(max((entry.session.lag_s for entry in self.sessions), default=0.0))
+
+
+def _log(entry: Open):
+    """What stands in the log of everyone, and of a canary only in that of who looks for it."""
+    return pb_utils.Logger.log_verbose if entry.is_canary else pb_utils.Logger.log_info
 
 
 async def _settle(entry: Open):

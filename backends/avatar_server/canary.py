@@ -26,15 +26,16 @@ class Health:
     detail: str
 
 
-def probe(address: str, timeout_s: float = 10.0) -> Health:
-    """Asks the server at `address` for the frames of 100 ms of silence."""
+def probe(address: str, timeout_s: float = 10.0, admin_key: str | None = None) -> Health:
+    """Asks the server at `address` for the frames of 100 ms of silence; the key is for a Triton behind a gateway."""
     requests: queue.SimpleQueue = queue.SimpleQueue()
     requests.put(_request())
     frames = 0
     with grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         # The stream stays open until the answer is complete: closing it early would cancel the session.
-        call = stub.ModelStreamInfer(iter(requests.get, None), timeout=timeout_s)
+        metadata = (("triton-grpc-protocol-admin-key", admin_key),) if admin_key else ()
+        call = stub.ModelStreamInfer(iter(requests.get, None), timeout=timeout_s, metadata=metadata)
         try:
             for message in call:
                 if message.error_message:
@@ -44,7 +45,8 @@ def probe(address: str, timeout_s: float = 10.0) -> Health:
                 if message.infer_response.parameters["triton_final_response"].bool_param:
                     break
         except grpc.RpcError as error:
-            return Health(False, error.details() or error.code().name)
+            is_full = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            return Health(is_full, error.details() or error.code().name)
         finally:
             requests.put(None)
     if frames != FRAMES:

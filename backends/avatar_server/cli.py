@@ -1,16 +1,25 @@
 """`avatar serve`, `avatar doctor` and `avatar probe`."""
 
 import argparse
+import re
+import secrets
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
-from avatar_server import canary, doctor, processes
+from avatar_server import canary, checks, command, doctor, processes
 from avatar_server.config import ServerConfig
-from avatar_server.errors import LaunchError
+from avatar_server.errors import EnvironmentFault, LaunchError
+from avatar_server.gateway import GatewayConfig
 from avatar_server.logs import LEVELS, Log, to_stderr
-from avatar_server.server import Progress, start_server
+from avatar_server.server import Progress
+from avatar_server.supervisor import Policy, supervise
+from avatar_server.tls import Tls
+
+GATEWAY_IDLE_S = 600.0
+"""A silent session is closed after this long; how long pauses of a conversation may be."""
 
 
 def add_serve_parser(subparsers) -> None:
@@ -23,15 +32,62 @@ def add_serve_parser(subparsers) -> None:
     )
     _add_server_arguments(parser)
     parser.add_argument("--start-timeout", type=float, metavar="S", help="seconds for all models to load")
-    parser.add_argument("--stop-timeout", type=float, metavar="S", help="seconds that running requests get at the end")
-    parser.add_argument("--log-format", choices=("plain", "json"), default="plain")
-    parser.add_argument("--log-level", choices=LEVELS, default="info")
-    parser.add_argument("--max-sessions", type=int, metavar="N", help="sessions admitted at once")
+    parser.add_argument("--stop-timeout", type=float, metavar="S", help="seconds that Triton gets to end at the end")
     parser.add_argument(
-        "--session-idle", type=float, metavar="S", help="seconds after which a silent session is closed"
+        "--drain-timeout",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds that running sessions get after SIGTERM (default 30); a second signal ends them",
     )
     parser.add_argument(
-        "--precision", choices=("f32", "bf16"), help="of the networks (default: bf16 where the CPU computes in it)"
+        "--restarts",
+        type=int,
+        default=3,
+        metavar="N",
+        help="start a server that died again, so often in a row (default 3); 0 exits with code 5",
+    )
+    parser.add_argument(
+        "--canary",
+        type=float,
+        default=5.0,
+        metavar="S",
+        help="try an idle server with a session this often (default 5); 0 never",
+    )
+    parser.add_argument("--log-format", choices=("plain", "json"), default="plain")
+    parser.add_argument("--log-level", choices=LEVELS, default="info")
+    limits = parser.add_argument_group("limits")
+    limits.add_argument("--max-sessions", type=int, metavar="N", help="sessions admitted at once")
+    limits.add_argument("--max-sessions-per-peer", type=int, metavar="N", help="of them from one address (no limit)")
+    limits.add_argument("--max-chunk", type=float, metavar="S", help="seconds of audio in one request (default 60)")
+    limits.add_argument("--max-session", type=float, metavar="S", help="seconds of audio in a session (default 14400)")
+    limits.add_argument(
+        "--session-idle",
+        type=float,
+        metavar="S",
+        help="seconds after which a silent session is closed (default 600; 60 with --direct)",
+    )
+    limits.add_argument(
+        "--slow-client",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="seconds that a client may leave a frame untaken before it is dropped (default 10)",
+    )
+    security = parser.add_argument_group("security")
+    security.add_argument(
+        "--direct",
+        action="store_true",
+        help="let clients reach Triton itself, without the gateway: trusted networks only",
+    )
+    security.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate of this server; needs --tls-key")
+    security.add_argument("--tls-key", type=Path, metavar="PEM")
+    security.add_argument("--tls-client-ca", type=Path, metavar="PEM", help="let in only clients of these authorities")
+    security.add_argument(
+        "--admin-key-file",
+        type=Path,
+        metavar="FILE",
+        help="key that opens models, shared memory, statistics, traces and logs; closed without",
     )
     parser.add_argument("triton_arguments", nargs="*", metavar="-- ARG", help="further arguments for tritonserver")
     parser.set_defaults(run=serve)
@@ -64,31 +120,88 @@ def add_probe_parser(subparsers) -> None:
 
 def serve(arguments: argparse.Namespace) -> int:
     log = Log(to_stderr(arguments.log_format), arguments.log_level)
-    stop = threading.Event()
+    stop, stop_now = threading.Event(), threading.Event()
+
+    def on_signal(*_) -> None:
+        (stop_now if stop.is_set() else stop).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, on_signal)
 
     def show(progress: Progress) -> None:
         log.say("info", f"models ready: {len(progress.loaded)} of {progress.total}")
 
     try:
-        with start_server(_config(arguments), log, show, is_cancelled=stop.is_set) as server:
-            log.say(
-                "info",
-                f"serving gRPC {server.grpc_address}, HTTP {server.http_address}, metrics {server.metrics_address}",
-            )
-            while not stop.is_set() and not server.wait(timeout_s=0.2):
-                pass
-            if stop.is_set():
-                log.say("info", "stopping")
-            else:
-                server.check()
+        config, gateway = _serving(arguments)
+        policy = Policy(arguments.restarts, arguments.drain_timeout, arguments.canary)
+        supervise(config, gateway, policy, log, stop, stop_now, show)
     except LaunchError as error:
-        if stop.is_set():
-            return 0
         print(f"avatar serve: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _serving(arguments: argparse.Namespace) -> tuple[ServerConfig, GatewayConfig | None]:
+    """What to run: Triton alone, or Triton on the loopback and a gateway before it.
+
+    Raises:
+        EnvironmentFault: a file of the options cannot be used.
+    """
+    config = _config(arguments)
+    tls = _tls(arguments)
+    admin_key = _admin_key(arguments.admin_key_file)
+    if arguments.direct:
+        return replace(config, tls=tls, admin_key=admin_key), None
+    checks.require([checks.check_port("grpc", config.address, config.grpc_port)])
+    public = command.with_free_ports(config)
+    host = f"[{config.address}]" if ":" in config.address else config.address
+    upstream_key = secrets.token_urlsafe(24)
+    gateway = GatewayConfig(
+        address=f"{host}:{public.grpc_port}",
+        upstream="",
+        tls=tls,
+        admin_key=admin_key,
+        upstream_key=upstream_key,
+        max_streams_per_peer=arguments.max_sessions_per_peer,
+        slow_client_s=arguments.slow_client,
+    )
+    inner = replace(
+        config,
+        grpc_port=0,
+        grpc_address="127.0.0.1",
+        admin_key=upstream_key,
+        restrict_inference=True,
+        # Clients that are gone are noticed: a pause in a conversation need not end it.
+        session_idle_s=config.session_idle_s or GATEWAY_IDLE_S,
+    )
+    return inner, gateway
+
+
+def _tls(arguments: argparse.Namespace) -> Tls | None:
+    given = (arguments.tls_cert, arguments.tls_key, arguments.tls_client_ca)
+    if not any(given):
+        return None
+    if not (arguments.tls_cert and arguments.tls_key):
+        raise EnvironmentFault("TLS must have both --tls-cert and --tls-key, got only one of the options")
+    for path in filter(None, given):
+        _read(path)
+    return Tls(*given)
+
+
+def _admin_key(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    key = _read(path).decode().strip()
+    if not re.fullmatch(r"[\w.~+/=-]{16,}", key):
+        raise EnvironmentFault(f"the key in {path} must have at least 16 letters, digits or ._~+/=-")
+    return key
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EnvironmentFault(f"{path} must be a file that can be read: {error.strerror}") from error
 
 
 def diagnose(arguments: argparse.Namespace) -> int:
@@ -133,6 +246,8 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
         "stop_timeout_s": getattr(arguments, "stop_timeout", None),
         "max_sessions": getattr(arguments, "max_sessions", None),
         "session_idle_s": getattr(arguments, "session_idle", None),
+        "max_chunk_s": getattr(arguments, "max_chunk", None),
+        "max_session_s": getattr(arguments, "max_session", None),
         "precision": getattr(arguments, "precision", None),
         "arguments": tuple(getattr(arguments, "triton_arguments", ())),
     }

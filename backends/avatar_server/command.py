@@ -2,12 +2,19 @@
 
 import contextlib
 import os
+import secrets
 import socket
 from dataclasses import replace
 from pathlib import Path
 
 from avatar_server.config import ServerConfig
 from avatar_server.interpreter import Interpreter
+
+ADMINISTRATION = ("shared-memory", "model-config", "model-repository", "statistics", "trace", "logging")
+"""Triton's names of the protocols that are closed."""
+
+ADMIN_KEY_NAME = "admin-key"
+"""Of the header: `triton-grpc-protocol-admin-key` on gRPC, `admin-key` on HTTP."""
 
 SHM_GROWTH_BYTES = 16 << 20
 """Step by which a model's shared memory grows once it is too small."""
@@ -25,7 +32,7 @@ def arguments(config: ServerConfig, interpreter: Interpreter, backends: Path) ->
         *selection,
         f"--http-address={config.address}",
         f"--http-port={config.http_port}",
-        f"--grpc-address={config.address}",
+        f"--grpc-address={config.grpc_address or config.address}",
         f"--grpc-port={config.grpc_port}",
         f"--metrics-address={config.address}",
         f"--metrics-port={config.metrics_port}",
@@ -33,7 +40,19 @@ def arguments(config: ServerConfig, interpreter: Interpreter, backends: Path) ->
         f"--backend-config=python,shm-default-byte-size={config.shm_bytes}",
         f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",
         f"--backend-config=python,stub-timeout-seconds={max(30, round(config.start_timeout_s))}",
+        *_restrictions(config),
+        *(config.tls.triton_arguments() if config.tls else ()),
         *config.arguments,
+    ]
+
+
+def _restrictions(config: ServerConfig) -> list[str]:
+    """Closes what only an administrator may do. Without a key given, nobody knows the one that is needed."""
+    key = config.admin_key or secrets.token_urlsafe(24)
+    closed = ",".join((*ADMINISTRATION, *(("inference",) if config.restrict_inference else ())))
+    return [
+        f"--grpc-restricted-protocol={closed}:{ADMIN_KEY_NAME}={key}",
+        f"--http-restricted-api={closed}:{ADMIN_KEY_NAME}={key}",
     ]
 
 
@@ -55,7 +74,7 @@ def environment(config: ServerConfig, interpreter: Interpreter) -> dict[str, str
     variables["PYTHONNOUSERSITE"] = "1"
     variables["AVATAR_AVATARS_DIR"] = str(config.avatars_dir.resolve())
     variables["AVATAR_CACHE_DIR"] = str(config.cache_dir.resolve())
-    for name in ("max_sessions", "session_idle_s", "precision"):
+    for name in ("max_sessions", "session_idle_s", "max_chunk_s", "max_session_s", "precision"):
         if (value := getattr(config, name)) is not None:
             variables[f"AVATAR_{name.upper()}"] = str(value)
     return variables

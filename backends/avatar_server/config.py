@@ -5,6 +5,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from avatar_server.tls import Tls
+
 PROJECT = Path(__file__).resolve().parent.parent.parent
 """Root of the source tree: holds `model_repository/`, `backends/` and `avatars/`."""
 
@@ -28,6 +30,12 @@ class ServerConfig:
     stop_timeout_s: time that running requests are given when the server stops.
     python: interpreter of the environment that holds nvidia-pytriton and the models' packages.
     cache_dir: where the backend folder is assembled and engines keep their compiled models.
+    grpc_address: where Triton itself listens for gRPC, `address` if None; the loopback behind a gateway.
+    admin_key: opens the administration of models, shared memory, statistics, traces and logs to who sends it as
+        `triton-grpc-protocol-admin-key` (HTTP: `admin-key`); None closes them to everyone.
+    restrict_inference: also inference needs the key: behind a gateway.
+    max_chunk_s, max_session_s: limits of the `avatar` model on one request and one session.
+    tls: certificates of Triton's gRPC; None for plain text.
     arguments: further arguments for `tritonserver`.
     """
 
@@ -47,6 +55,12 @@ class ServerConfig:
     stop_timeout_s: float = 10.0
     python: Path = field(default_factory=lambda: Path(sys.executable))
     cache_dir: Path = DEFAULT_CACHE
+    grpc_address: str | None = None
+    admin_key: str | None = None
+    restrict_inference: bool = False
+    max_chunk_s: float | None = None
+    max_session_s: float | None = None
+    tls: Tls | None = None
     arguments: tuple[str, ...] = ()
 
     def __post_init__(self):

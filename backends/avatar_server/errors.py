@@ -27,3 +27,8 @@ class ServerDied(LaunchError):
     """A server that had been ready, or the process of one of its models, ended by itself."""
 
     exit_code = 5
+
+    @property
+    def summary(self) -> str:
+        """The message without the server's last words."""
+        return str(self).split("; start the server again")[0]

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 LEVELS = ("debug", "info", "warning", "error")
 
 _TRITON = re.compile(r"([IWEF])(\d\d)(\d\d) (\d\d:\d\d:\d\d)\.(\d+) (\d+) ([\w./-]+):(\d+)\] ?(.*)")
+_SESSION = re.compile(r"\bsession=([\w.:?-]+)")
 _LEVEL_OF = {"I": "info", "W": "warning", "E": "error", "F": "error"}
 _EXPECTED = re.compile(
     r"CudaDriverHelper has not been initialized|Failed to initialize NVML|DCGM unable to start|no pinned memory pool"
@@ -36,8 +37,15 @@ class Record:
     def as_text(self) -> str:
         return f"{self.time[11:23]} {self.level:7} {self.message}"
 
+    @property
+    def session(self) -> str | None:
+        """The session that the line is about."""
+        match = _SESSION.search(self.message)
+        return match and match[1]
+
     def as_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
+        about = {"session": self.session} if self.session else {}
+        return json.dumps(asdict(self) | about, ensure_ascii=False)
 
 
 def parse(line: str) -> Record | None:

@@ -112,7 +112,7 @@ class RunningServer:
 
     @property
     def grpc_address(self) -> str:
-        return self._address(self.config.grpc_port)
+        return self._address(self.config.grpc_port, self.config.grpc_address)
 
     @property
     def http_address(self) -> str:
@@ -195,9 +195,9 @@ class RunningServer:
 
     # ------------------------------------------------------------------ inside
 
-    def _address(self, port: int) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.config.address, self.config.address)
-        return f"{host}:{port}"
+    def _address(self, port: int, address: str | None = None) -> str:
+        address = address or self.config.address
+        return f"{ {'0.0.0.0': '127.0.0.1', '::': '[::1]'}.get(address, address) }:{port}"
 
     def _read_output(self) -> None:
         for line in self._process.stdout:

@@ -132,6 +132,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tls", action="store_true", help="encrypt the connection to --server")
     parser.add_argument("--ca", metavar="PEM", help="with --tls: authorities to trust instead of the system's")
+    parser.add_argument("--cert", metavar="PEM", help="with --tls: this client's certificate, for mutual TLS")
+    parser.add_argument("--key", metavar="PEM", help="with --tls: this client's key")
     parser.add_argument(
         "--metrics-url", metavar="URL", help="its Prometheus page (default: port 8002 of the same host)"
     )
@@ -240,10 +242,18 @@ def _tls(arguments: argparse.Namespace) -> Tls | None:
         return None
     if arguments.server is None:
         raise InvalidRequest("--tls needs --server HOST:PORT; a server started for this command is on this machine")
+    return Tls(
+        root_certificates=_pem(arguments.ca), private_key=_pem(arguments.key), certificate_chain=_pem(arguments.cert)
+    )
+
+
+def _pem(path: str | None) -> bytes | None:
+    if path is None:
+        return None
     try:
-        return Tls(root_certificates=Path(arguments.ca).read_bytes() if arguments.ca else None)
+        return Path(path).read_bytes()
     except OSError as error:
-        raise InvalidRequest(f"cannot read {arguments.ca}: {error.strerror}; give a PEM file") from error
+        raise InvalidRequest(f"cannot read {path}: {error.strerror}; give a PEM file") from error
 
 
 def _bar(audio: AudioFile, arguments: argparse.Namespace) -> tqdm:

@@ -92,7 +92,7 @@ class AvatarClient:
         )  # fmt: skip
 
     def statistics(self, model: str = "", timeout_s: float = 5.0) -> service_pb2.ModelStatisticsResponse:
-        """Triton's own counters of one model, or of all."""
+        """Triton's own counters of one model, or of all; open to who sends the administrator's key as metadata."""
         request = service_pb2.ModelStatisticsRequest(name=model)
         try:
             return self._stub.ModelStatistics(request, timeout=timeout_s, metadata=self.connection.metadata)

@@ -142,4 +142,4 @@ def not_admitted(address: str, ready: bool, timeout_s: float) -> AvatarClientErr
 
 def holds_slot(error: AvatarClientError) -> bool:
     """Whether Triton may still keep a slot for the session that ended like this, until it sees END or idles out."""
-    return not isinstance(error, (ServerUnavailable, SessionLost, CapacityError))
+    return not isinstance(error, (ServerUnavailable, SessionLost))

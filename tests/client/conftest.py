@@ -7,6 +7,7 @@ import pytest
 from avatar_client import AvatarClient
 
 TOY_REPOSITORY = Path(__file__).parent / "toy_repository"
+ADMIN_KEY = "the key of the tests"
 
 
 def start_toy():
@@ -16,7 +17,7 @@ def start_toy():
     return server.start_server(
         server.ServerConfig(
             model_repository=TOY_REPOSITORY, grpc_port=0, http_port=0, metrics_port=0,
-            shm_bytes=16 << 20, stop_timeout_s=1.0,
+            shm_bytes=16 << 20, stop_timeout_s=1.0, admin_key=ADMIN_KEY,
         )
     )  # fmt: skip
 

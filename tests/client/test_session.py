@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from avatar_client import (
     AvatarClient,
+    AvatarClientError,
     CapacityError,
     DeadlineExceeded,
     Flow,
@@ -19,6 +20,8 @@ from avatar_client import (
 )  # fmt: skip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.client.conftest import ADMIN_KEY
 
 QUICK = {"outputs": ("audio", "state")}
 
@@ -269,7 +272,11 @@ def test_closing_from_another_thread_ends_iteration(client):
 def test_readiness(toy, client):
     assert client.is_ready()
     client.wait_until_ready(1.0)
-    assert {stats.name for stats in client.statistics().model_stats} == {"avatar"}
+    with pytest.raises(AvatarClientError, match="protocol is restricted"):
+        client.statistics()
+    admin = (("triton-grpc-protocol-admin-key", ADMIN_KEY),)
+    with AvatarClient(toy.grpc_address, metadata=admin) as administrator:
+        assert {stats.name for stats in administrator.statistics().model_stats} == {"avatar"}
 
 
 @pytest.mark.slow

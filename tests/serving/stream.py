@@ -33,16 +33,22 @@ class Response:
 class Stream:
     """A session on a stream of its own."""
 
-    def __init__(self, address: str, session: int | str | None = None, model: str = "avatar"):
+    def __init__(
+        self, address: str, session: int | str | None = None, model: str = "avatar", metadata=(), credentials=None
+    ):
         self.session = session or uuid.uuid4().hex
         self.responses: list[Response] = []
         self.code: grpc.StatusCode | None = None
         self.details: str | None = None
         self._model = model
         self._requests: queue.Queue = queue.Queue()
-        self._channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)])
+        options = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+        if credentials is None:
+            self._channel = grpc.insecure_channel(address, options)
+        else:
+            self._channel = grpc.secure_channel(address, credentials, options)
         stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._call = stub.ModelStreamInfer(iter(self._requests.get, None))
+        self._call = stub.ModelStreamInfer(iter(self._requests.get, None), metadata=metadata)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -69,7 +75,9 @@ class Stream:
 
     def wait(self, finals: int, timeout_s: float = 60.0) -> list[Response]:
         """All responses once `finals` requests are answered."""
-        self.wait_until(lambda: sum(response.is_final for response in self.responses) >= finals, timeout_s)
+        self.wait_until(
+            lambda: sum(response.is_final for response in self.responses) >= finals or self.code is not None, timeout_s
+        )
         return list(self.responses)
 
     def wait_until(self, condition, timeout_s: float = 60.0) -> None:

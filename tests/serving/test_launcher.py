@@ -220,7 +220,7 @@ def test_serve_stops_clean(small_config, number):
 
 def test_serve_ends_when_a_model_process_dies(small_config):
     with subprocess.Popen(
-        serve_command(small_config), env=environment(), cwd="/", stderr=subprocess.PIPE, text=True
+        serve_command(small_config, "--restarts", "0"), env=environment(), cwd="/", stderr=subprocess.PIPE, text=True
     ) as run:
         for line in run.stderr:
             if "serving gRPC" in line:
@@ -230,6 +230,35 @@ def test_serve_ends_when_a_model_process_dies(small_config):
         rest = run.stderr.read()
         assert run.wait(timeout=20) == 5
     assert "avatar serve: the process of model scale_0_0 ended by itself" in rest
+
+
+def test_serve_starts_a_dead_server_again(small_config):
+    with subprocess.Popen(
+        serve_command(small_config, "--restarts", "1"), env=environment(), cwd="/", stderr=subprocess.PIPE, text=True
+    ) as run:
+        for _ in range(2):
+            for line in run.stderr:
+                if "serving gRPC" in line:
+                    break
+            os.kill(processes.stubs(triton_of(run.pid))[0].pid, signal.SIGKILL)
+        rest = run.stderr.read()
+        assert run.wait(timeout=20) == 5
+    assert "avatar serve: the process of model scale_0_0 ended by itself" in rest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tls-cert", "cert.pem"], "must have both --tls-cert and --tls-key"),
+        (["--tls-cert", "/nowhere/c.pem", "--tls-key", "/nowhere/k.pem"], "/nowhere/c.pem must be a file that can be"),
+        (["--admin-key-file", "/dev/null"], "must have at least 16 letters"),
+    ],
+)
+def test_serve_refuses_bad_security_options(small_config, arguments, words):
+    command = serve_command(small_config, *arguments)
+    run = subprocess.run(command, env=environment(), cwd="/", capture_output=True, text=True, timeout=30)
+    assert run.returncode == 3
+    assert words in run.stderr and "Traceback" not in run.stderr
 
 
 def test_serve_says_why_it_cannot(small_config):
@@ -297,4 +326,10 @@ def test_log_lines(line, level, message):
         return
     assert record.level == level
     assert message is None or record.message == message
+    assert record.session is None
     assert json.loads(record.as_json())["level"] == level
+
+
+def test_a_line_about_a_session_names_it():
+    line = 'I1124 08:06:41.877099 8298 model.py:1] "session=7.a-b ended: 1.00 s of audio, 30 frames"'
+    assert json.loads(logs.parse(line).as_json())["session"] == "7.a-b"

@@ -36,7 +36,7 @@ FAMILIES = {
         Family("avatar_interrupts_total", "COUNTER", "Interrupts"),
         Family("avatar_frames_total", "COUNTER", "Frames sent, dropped ones included"),
         Family("avatar_frames_dropped_total", "COUNTER", "Frames sent without their picture to keep real time"),
-        Family("avatar_frames_late_total", "COUNTER", "Frames sent more than one frame time after they were due"),
+        Family("avatar_frames_late_total", "COUNTER", "Frames sent more than 0.1 s after they were due"),
         Family("avatar_audio_seconds_total", "COUNTER", "Seconds of audio received"),
         Family("avatar_audio_lag_seconds", "GAUGE", "Audio beyond the look-ahead without frames yet, longest session"),
         Family("avatar_stage_ms", "HISTOGRAM", "Milliseconds of one call of a stage", STAGE_BUCKETS_MS),

@@ -27,6 +27,7 @@ class Open:
         last_frame_s: when the latest frame was sent, None before the first.
         interrupted_s: when an interrupt came whose frame at rest has not been sent, else None.
         frames, dropped, late: frames sent; of them without their picture; of them after their time.
+        is_canary: whether it only tries whether all works, as `avatar_server.canary` does.
         is_open: false once it has ended; requests that still wait for their turn then find it so.
     """
 
@@ -46,6 +47,10 @@ class Open:
     dropped: int = 0
     late: int = 0
     is_open: bool = True
+
+    @property
+    def is_canary(self) -> bool:
+        return str(self.key).startswith("canary-")
 
 
 class Sessions:
@@ -88,6 +93,9 @@ class Sessions:
         self.admit(key)
         entry = self._open[key] = Open(key, session, producer, outputs, seen_s=self._clock())
         return entry
+
+    def find(self, key: int | str) -> Open | None:
+        return self._open.get(key)
 
     def get(self, key: int | str) -> Open:
         """Raises:

@@ -1,0 +1,327 @@
+"""The gateway: a client does not notice it, a stranger gets no further than a session, and nobody is left behind."""
+
+import asyncio
+import dataclasses
+import shutil
+import subprocess
+import time
+
+import avatar_client
+import grpc
+import numpy as np
+import pytest
+from avatar_server import start_server
+from avatar_server.gateway import Gateway, GatewayConfig
+from avatar_server.tls import Tls
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from tests.serving.stream import Stream
+from tests.serving.test_contract import speech
+from tests.serving.test_lifecycle import SECOND, wait_for
+
+KEY = "an administrator's key"
+
+
+@pytest.fixture
+def gateway(toy_server):
+    with make(toy_server) as running:
+        yield running
+
+
+def make(toy_server, **changes) -> Gateway:
+    config = {"upstream": toy_server.grpc_address, "upstream_key": toy_server.config.admin_key, "admin_key": KEY}
+    return Gateway(GatewayConfig(address="127.0.0.1:0", **(config | changes)))
+
+
+def address(gateway: Gateway) -> str:
+    return f"127.0.0.1:{gateway.port}"
+
+
+def stub(gateway: Gateway):
+    return service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(address(gateway)))
+
+
+def session_of(at: str, **options) -> Stream:
+    """A whole session of half a second."""
+    with Stream(at, **options) as stream:
+        stream.send(speech(0.5), start=True, end=True, outputs=("INDEX", "FRAME", "BLENDSHAPES", "AUDIO_OUT"))
+        stream.wait(1)
+    return stream
+
+
+def test_frames_are_those_of_the_server(toy_server, gateway):
+    direct, through = session_of(toy_server.grpc_address), session_of(address(gateway))
+    assert len(direct.frames()) == len(through.frames()) == 15
+    for one, other in zip(direct.frames(), through.frames(), strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+    assert through.code is None and gateway.streams == 0
+
+
+def test_the_header_that_crashes_triton_gives_a_status_instead(gateway, metrics):
+    header = (("triton_grpc_error", "true"),)
+    for _ in range(10):
+        with Stream(address(gateway), metadata=header) as stream:
+            stream.send(SECOND, "0", start=True, parameters={"fps": 29})
+            for i in range(1, 6):
+                stream.send(SECOND, str(i))
+            stream.wait_until(lambda stream=stream: stream.code is not None)
+        assert (stream.code, "'fps' must be one of" in stream.details) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+    wait_for(lambda: metrics("avatar_sessions_active") == 0)
+    assert len(session_of(address(gateway)).frames()) == 15
+
+
+def test_a_full_server_gives_a_status_at_once(gateway, metrics):
+    streams = [Stream(address(gateway)) for _ in range(3)]
+    for stream in streams:
+        stream.send(start=True)
+        stream.wait(1)
+    waits_ms = []
+    for _ in range(5):
+        with Stream(address(gateway)) as one_too_many:
+            started_s = time.monotonic()
+            one_too_many.send(SECOND, start=True, end=True)
+            one_too_many.wait_until(lambda stream=one_too_many: stream.code is not None)
+            waits_ms.append(1000 * (time.monotonic() - started_s))
+        assert one_too_many.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert one_too_many.details.startswith("this server runs at most 3 sessions at once, 3 are in use; retry later")
+    assert min(waits_ms) < 50
+    for stream in streams:
+        stream.cancel()
+    wait_for(lambda: metrics("avatar_sessions_active") == 0)
+
+
+def test_a_client_that_is_gone_frees_its_place_at_once(gateway, metrics):
+    """Triton does not tell the model of it; without the gateway only the idle time would end the session."""
+    opened = [Stream(address(gateway)) for _ in range(3)]
+    for stream in opened:
+        stream.send(SECOND, start=True)
+        stream.wait(1)
+    assert metrics("avatar_sessions_active") == 3
+    started_s = time.monotonic()
+    for stream in opened:
+        stream.cancel()
+    wait_for(lambda: metrics("avatar_sessions_active") == 0)
+    assert time.monotonic() - started_s < 1.5, "the idle time of this server is 2 s"
+
+
+def test_the_same_id_on_two_streams_is_two_sessions(gateway):
+    with Stream(address(gateway), session="same") as one, Stream(address(gateway), session="same") as other:
+        for stream in (one, other):
+            stream.send(SECOND, "0", start=True)
+            stream.wait(1)
+        for stream in (one, other):
+            stream.send(SECOND, "1", end=True)
+            stream.wait(2)
+        assert len(one.frames()) == len(other.frames()) == 60
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "words"),
+    [
+        ({"session": "x", "model": "enhancer"}, "PERMISSION_DENIED", "serves sessions of the model 'avatar'"),
+        ({"session": "x", "pcm": np.zeros(4 << 20, np.int16)}, "RESOURCE_EXHAUSTED", "at most 6291456 bytes, got 8388"),
+        ({"session": 0}, "INVALID_ARGUMENT", "must carry sequence_id"),
+    ],
+)
+def test_refused(gateway, request_, code, words):
+    options = {name: request_[name] for name in ("session", "model") if name in request_}
+    with Stream(address(gateway), **options) as stream:
+        stream.session = options["session"]
+        stream.send(request_.get("pcm", SECOND), start=True, end=True)
+        stream.wait_until(lambda: stream.code is not None)
+    assert stream.code.name == code
+    assert words in stream.details
+
+
+def test_two_sessions_on_one_stream(gateway):
+    with Stream(address(gateway), session="first") as stream:
+        stream.send(SECOND, "0", start=True)
+        stream.wait(1)
+        stream.session = "second"
+        stream.send(SECOND, "1", start=True)
+        stream.wait_until(lambda: stream.code is not None)
+    assert "one stream must carry one session" in stream.details
+
+
+def test_garbage_instead_of_a_request(gateway):
+    channel = grpc.insecure_channel(address(gateway))
+    call = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+    with pytest.raises(grpc.RpcError) as caught:
+        list(call(iter([b"\xff\xfe\xfd garbage"])))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("RepositoryModelUnload", service_pb2.RepositoryModelUnloadRequest(model_name="avatar")),
+        ("RepositoryIndex", service_pb2.RepositoryIndexRequest()),
+        ("SystemSharedMemoryRegister", service_pb2.SystemSharedMemoryRegisterRequest(name="x", key="/y", byte_size=1)),
+        ("TraceSetting", service_pb2.TraceSettingRequest()),
+        ("LogSettings", service_pb2.LogSettingsRequest()),
+        ("ModelStatistics", service_pb2.ModelStatisticsRequest()),
+        ("ModelConfig", service_pb2.ModelConfigRequest(name="avatar")),
+        ("ModelInfer", service_pb2.ModelInferRequest(model_name="enhancer")),
+    ],
+)
+def test_administration_needs_the_key(toy_server, gateway, method, request_):
+    for metadata in ((), (("avatar-admin-key", "a guess"),)):
+        with pytest.raises(grpc.RpcError) as caught:
+            getattr(stub(gateway), method)(request_, metadata=metadata)
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    direct = service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(toy_server.grpc_address))
+    if method != "ModelInfer":
+        with pytest.raises(grpc.RpcError) as caught:
+            getattr(direct, method)(request_)
+        assert "protocol is restricted" in caught.value.details()
+
+
+def test_the_key_opens_administration(gateway):
+    metadata = (("avatar-admin-key", KEY),)
+    assert stub(gateway).ModelStatistics(service_pb2.ModelStatisticsRequest(), metadata=metadata).model_stats
+    assert stub(gateway).ServerReady(service_pb2.ServerReadyRequest()).ready
+
+
+def test_one_address_has_so_many_sessions(toy_server):
+    with make(toy_server, max_streams_per_peer=1) as gateway, Stream(address(gateway)) as first:
+        first.send(start=True)
+        first.wait(1)
+        with Stream(address(gateway)) as second:
+            second.wait_until(lambda: second.code is not None)
+        assert second.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "one address may run at most 1 sessions at once, 1 are in use" in second.details
+        first.send(SECOND, end=True)
+        first.wait(2)
+
+
+def test_a_client_that_does_not_read_is_told_and_dropped(toy_server, metrics):
+    with make(toy_server, slow_client_s=1.0) as gateway, Stream(address(gateway)) as other:
+        other.send(start=True)
+        other.wait(1)
+        channel = grpc.insecure_channel(address(gateway), [("grpc.http2.lookahead_bytes", 1 << 16)])
+        source = Stream.__new__(Stream)  # only its request building is used
+        source.session, source._model = "lazy", "avatar"
+        import queue
+
+        source._requests = queue.Queue()
+        source.send(np.zeros(60 * 16_000, np.int16), start=True, outputs=("FRAME",))
+        call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer(iter(source._requests.get, None))
+        wait_for(lambda: gateway.refused["RESOURCE_EXHAUSTED"] == 1)
+        wait_for(lambda: metrics("avatar_sessions_active") == 1)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        assert "a client must take its frames, got none taken for 1 s" in caught.value.details()
+        source._requests.put(None)
+        other.send(SECOND, end=True)
+        other.wait(2)
+        assert len(other.frames()) == 30, "others are not hurt"
+
+
+def test_a_draining_gateway_finishes_what_runs(gateway):
+    with Stream(address(gateway)) as running:
+        running.send(SECOND, "0", start=True)
+        running.wait(1)
+        gateway.refuse("this server is shutting down")
+        with Stream(address(gateway)) as late:
+            late.wait_until(lambda: late.code is not None)
+        assert late.code is grpc.StatusCode.UNAVAILABLE and "shutting down" in late.details
+        assert not stub(gateway).ServerReady(service_pb2.ServerReadyRequest()).ready
+        running.send(SECOND, "1", end=True)
+        running.wait(2)
+    assert len(running.frames()) == 60
+
+
+def test_a_stream_without_a_request_is_closed(toy_server):
+    with make(toy_server, first_request_s=0.3) as gateway, Stream(address(gateway)) as silent:
+        silent.wait_until(lambda: silent.code is not None)
+        assert silent.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_pause_longer_than_the_first_request_may_take_is_no_fault(toy_server):
+    with make(toy_server, first_request_s=0.3) as gateway, Stream(address(gateway)) as stream:
+        stream.send(SECOND, "0", start=True)
+        stream.wait(1)
+        time.sleep(1.0)
+        stream.send(SECOND, "1", end=True)
+        stream.wait(2)
+        assert len(stream.frames()) == 60
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """An authority, a certificate of this server and one of a client, PEM files in a folder."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificates")
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=authority",
+            "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
+    for name in ("server", "client"):
+        (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
+                "-keyout", f"{name}.key", "-out", f"{name}.csr")  # fmt: skip
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                "-days", "2", "-extfile", "names", "-out", f"{name}.pem")  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("is_mutual", [False, True])
+def test_tls(toy_server, certificates, is_mutual):
+    folder = certificates
+    tls = Tls(folder / "server.pem", folder / "server.key", folder / "ca.pem" if is_mutual else None)
+    authority = (folder / "ca.pem").read_bytes()
+    own = ((folder / "client.key").read_bytes(), (folder / "client.pem").read_bytes())
+    with make(toy_server, tls=tls) as gateway:
+        known = grpc.ssl_channel_credentials(authority, *(own if is_mutual else ()))
+        assert len(session_of(address(gateway), credentials=known).frames()) == 15
+        strangers = [None, grpc.ssl_channel_credentials()]
+        if is_mutual:
+            strangers.append(grpc.ssl_channel_credentials(authority))
+        for stranger in strangers:
+            with Stream(address(gateway), credentials=stranger) as stream:
+                stream.send(SECOND, start=True, end=True)
+                stream.wait_until(lambda stream=stream: stream.code is not None)
+            assert stream.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_tls_of_triton_itself(toy_config, toy_server, certificates):
+    """Without the gateway, as `avatar serve --direct` does it."""
+    folder = certificates
+    tls = Tls(folder / "server.pem", folder / "server.key", folder / "ca.pem")
+    authority = (folder / "ca.pem").read_bytes()
+    own = ((folder / "client.key").read_bytes(), (folder / "client.pem").read_bytes())
+    with start_server(dataclasses.replace(toy_config, tls=tls)) as server:
+        known = grpc.ssl_channel_credentials(authority, *own)
+        assert len(session_of(server.grpc_address, credentials=known).frames()) == 15
+        for stranger in (None, grpc.ssl_channel_credentials(authority)):
+            with Stream(server.grpc_address, credentials=stranger) as stream:
+                stream.send(SECOND, start=True, end=True)
+                stream.wait_until(lambda stream=stream: stream.code is not None)
+            assert stream.code is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("is_mutual", [False, True])
+def test_the_clients_over_tls(toy_server, certificates, is_mutual):
+    folder = certificates
+    tls = Tls(folder / "server.pem", folder / "server.key", folder / "ca.pem" if is_mutual else None)
+    mine = {
+        "private_key": (folder / "client.key").read_bytes(),
+        "certificate_chain": (folder / "client.pem").read_bytes(),
+    }
+    ours = avatar_client.Tls((folder / "ca.pem").read_bytes(), **(mine if is_mutual else {}))
+
+    async def count(at: str) -> int:
+        client = avatar_client.AsyncAvatarClient(at, tls=ours)
+        async with client, await client.open_session(outputs=("state",)) as session:
+            return len([frame async for frame in session.stream([speech(0.5)])])
+
+    with make(toy_server, tls=tls) as gateway:
+        client = avatar_client.AvatarClient(address(gateway), tls=ours)
+        with client, client.open_session(outputs=("state",)) as session:
+            assert len(list(session.stream([speech(0.5)]))) == 15
+        assert asyncio.run(count(address(gateway))) == 15
