@@ -48,6 +48,11 @@ class WindowConfig:
                 f"got {self.lookahead_ms}"
             )
 
+    @classmethod
+    def for_lookahead(cls, lookahead_ms: int) -> "WindowConfig":
+        """Windows dense enough that two neighbors overlap in the rows that are taken from them."""
+        return cls(lookahead_ms=lookahead_ms, hop_ms=min(cls().hop_ms, lookahead_ms // 2))
+
     @property
     def window_samples(self) -> int:
         return self.window_ms * SAMPLE_RATE_HZ // 1000

@@ -65,7 +65,7 @@ class Session:
 
     def __init__(self, config: SessionConfig, window: WindowConfig | None = None):
         self.config = config
-        self.window = window or WindowConfig(lookahead_ms=config.lookahead_ms)
+        self.window = window or WindowConfig.for_lookahead(config.lookahead_ms)
         self.epoch = 0
         self.next_index = 0
         self._delivered = 0

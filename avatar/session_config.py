@@ -8,7 +8,8 @@ from avatar.emotion import EMOTIONS
 from avatar.errors import InvalidParameterError
 
 ENCODINGS = ("raw", "jpeg", "h264")
-LOOKAHEADS_MS = (200,)
+LOOKAHEADS_MS = (200, 80)
+"""80 answers sooner: the lips prepare a sound later, and the networks run two and a half times as often."""
 EVENTS = ("interrupt", "keyframe", "close")
 AVATAR_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 IN_STREAM = ("emotion", "emotion_intensity", "event")

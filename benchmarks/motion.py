@@ -1,7 +1,8 @@
 """How well the motion follows held-out speech: `python -m benchmarks.motion --speech .data/speech`.
 
 Every sentence goes through the streaming windows and the motion track that a session uses, and is compared with the
-teacher. Needs the validation shards of `python -m training.speech_corpus`.
+teacher. Needs the validation shards of `python -m training.speech_corpus`; with `--recordings` there it also makes
+those of recorded people. A second table tells of the face beside the lips: jitter, blinks, gaze, path of the head.
 """
 
 import argparse
@@ -12,12 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.config import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, WindowConfig
+from avatar.blendshapes import INDEX
+from avatar.config import FEATURE_RATE_HZ, FRAME_SIZE, SAMPLE_RATE_HZ, WindowConfig
+from avatar.head import Head
 from avatar.motion import Motion
+from avatar.rasterizer.camera import Camera
+from avatar.session import Session
+from avatar.session_config import LOOKAHEADS_MS, SessionConfig
 from avatar.speech import Speech
 from avatar.visemes import VISEME_INDEX
 from training.motion.lip_gap import LipGap
-from training.speech_corpus import Utterance, read_shard
+from training.speech_corpus import Utterance, augment, read_shard
 from training.speech_corpus.pauses import with_pauses
 from training.teacher import Targets, teach
 from training.teacher.track import VOWEL_INDICES
@@ -26,6 +32,9 @@ CLOSED_MM = 1.0
 """Lips count as closed below this mean opening, 1 % of the face's height."""
 
 LONGEST_LAG_ROWS = 10
+ALIGNMENT_ROWS = 2
+"""By so much the phone times of recorded people may be off: a closure counts if the lips meet within 40 ms of it."""
+
 SETTLED_SILENCE_ROWS = 12
 """Silence is judged from this long after speech and before it: the lips ease in and out."""
 
@@ -83,12 +92,14 @@ class Comparison:
         motion: of the networks.
         gap_mm: mean opening of the lips [R].
         target_gap_mm: the teacher's [R].
+        slack_rows: by so much its phone times may be off.
     """
 
     targets: Targets
     motion: Motion
     gap_mm: np.ndarray
     target_gap_mm: np.ndarray
+    slack_rows: int = 0
 
 
 def compare(
@@ -97,7 +108,8 @@ def compare(
     """Teaches the clean `utterance`, streams what is `heard` of it."""
     targets = teach(utterance)
     motion = stream(heard, networks, window)
-    return Comparison(targets, motion, lips(motion.blendshapes), lips(targets.blendshapes))
+    slack_rows = ALIGNMENT_ROWS if utterance.voice.startswith("recorded") else 0
+    return Comparison(targets, motion, lips(motion.blendshapes), lips(targets.blendshapes), slack_rows)
 
 
 def lag_ms(gap_mm: np.ndarray, target_mm: np.ndarray) -> float:
@@ -132,7 +144,11 @@ def summarize(comparisons: list[Comparison]) -> dict[str, float]:
     gap = np.concatenate([c.gap_mm for c in comparisons])
     target = np.concatenate([c.target_gap_mm for c in comparisons])
     speech = viseme != 0
-    closed = [c.gap_mm[rows].min() < CLOSED_MM for c in comparisons for rows in closures(c.targets.bilabial)]
+    closed = [
+        c.gap_mm[max(0, rows.start - c.slack_rows) : rows.stop + c.slack_rows].min() < CLOSED_MM
+        for c in comparisons
+        for rows in closures(c.targets.bilabial)
+    ]
     bilabial = np.concatenate([c.targets.bilabial for c in comparisons])
     silence = np.concatenate([settled_silence(c.targets.viseme) for c in comparisons])
     still = np.abs(np.diff(gap))[silence[1:] & silence[:-1]]
@@ -149,6 +165,7 @@ def summarize(comparisons: list[Comparison]) -> dict[str, float]:
         "gap error mm": lips_error[vowels].mean(),
         "gap correlation": np.corrcoef(gap, target)[0, 1],
         "lag ms": float(np.mean([lag_ms(c.gap_mm, c.target_gap_mm) for c in comparisons])),
+        "open / m b p": gap[open_vowels].mean() / max(0.1, np.maximum(gap[bilabial], 0.0).mean()),
         "gap in silence mm": gap[silence].mean(),
         "its p99 mm": np.percentile(gap[silence], 99),
         "its motion mm": still.mean(),
@@ -163,17 +180,112 @@ def with_noise(audio: np.ndarray, snr_db: float, seed: int) -> np.ndarray:
     return np.clip(audio + noise, -1.0, 1.0).astype(np.float32)
 
 
+def by_telephone(audio: np.ndarray) -> np.ndarray:
+    """8 kHz, 300 to 3400 Hz, mu-law of 8 bits (ITU-T G.711)."""
+    import soxr
+    from scipy.signal import butter, sosfiltfilt
+
+    narrow = sosfiltfilt(butter(4, (300, 3400), "band", fs=SAMPLE_RATE_HZ, output="sos"), audio)
+    narrow = soxr.resample(narrow.astype(np.float32), SAMPLE_RATE_HZ, 8000)
+    compressed = np.sign(narrow) * np.log1p(255 * np.abs(narrow).clip(0, 1)) / np.log(256)
+    compressed = np.round(compressed * 127) / 127
+    narrow = np.sign(compressed) * (256 ** np.abs(compressed) - 1) / 255
+    wide = soxr.resample(narrow.astype(np.float32), 8000, SAMPLE_RATE_HZ)
+    return np.pad(wide, (0, max(0, len(audio) - len(wide))))[: len(audio)].astype(np.float32)
+
+
+def with_second_voice(audio: np.ndarray) -> np.ndarray:
+    """The same voice with other words, 6 dB below: the sound itself, later and from its middle on."""
+    other = np.roll(audio, len(audio) // 2 + 1234)
+    return np.clip(audio + 0.5 * other, -1.0, 1.0).astype(np.float32)
+
+
 CONDITIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "": lambda audio: audio,
     ", 10 dB noise": lambda audio: with_noise(audio, 10.0, seed=1),
+    ", 0 dB noise": lambda audio: with_noise(audio, 0.0, seed=2),
+    ", telephone": by_telephone,
     ", -36 dBFS": lambda audio: (audio * 10 ** (-16 / 20)).astype(np.float32),
+    ", two voices": with_second_voice,
+}
+DISTURBED = "kokoro"
+"""The set that is also heard under all conditions."""
+
+WITHOUT_SPEECH: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "silence": lambda rng, count: np.zeros(count),
+    "white noise, -30 dBFS": lambda rng, count: 0.03 * rng.standard_normal(count),
+    "hum": lambda rng, count: 0.03 * augment.hum(rng, count),
+    "music": lambda rng, count: 0.05 * augment.music(rng, count),
+    "typing": lambda rng, count: 0.05 * augment.clicks(rng, count),
 }
 
 
-def table(rows: dict[str, dict[str, float]]) -> str:
+def without_speech(networks: Networks, window: WindowConfig, lips: LipGap) -> dict[str, dict[str, float]]:
+    """What 10 s without speech do to the lips."""
+    rows = {}
+    for name, make in WITHOUT_SPEECH.items():
+        audio = make(np.random.default_rng(0), 10 * SAMPLE_RATE_HZ).astype(np.float32)
+        gap_mm = lips(stream(audio, networks, window).blendshapes)
+        rows[name] = {
+            "largest opening beyond rest mm": float((gap_mm - lips.rest.mean()).max()),
+            "mean motion mm a frame": float(np.abs(np.diff(gap_mm)).mean()),
+        }
+    return rows
+
+
+def face_measures(audio: np.ndarray, networks: Networks, head: Head, camera: Camera, fps: int = 30) -> dict[str, float]:
+    """The face of a session beside its lips, over all of `audio` (float32, 16 kHz)."""
+    from scipy.signal import savgol_filter
+
+    session = Session(SessionConfig(fps=fps))
+    session.push(np.round(audio * 32767).astype(np.int16))
+    session.end()
+    controls, windows, skipped = [], 0, 0
+    while (item := next(session.windows(), None)) is not None:
+        windows += 1
+        if item.is_active:
+            motion = networks(item.audio[None])
+            session.settle(session.epoch, Motion(motion.blendshapes[0], motion.pose[0], motion.viseme[0]))
+        else:
+            skipped += 1
+            session.settle(session.epoch, Motion.rest(session.window.window_rows))
+        controls += list(session.controls())
+    poses = np.stack([c.pose for c in controls])
+    face = np.stack([c.blendshapes for c in controls])
+    matrix = camera.matrix()
+    tracks = []
+    for pose in poses:
+        bridge = head.landmarks(head.pose(np.zeros(face.shape[1]), pose))[27:31]
+        clip = np.concatenate([bridge, np.ones((4, 1))], axis=1) @ matrix.T
+        tracks.append((clip[:, :2] / clip[:, 3:] * 0.5 + 0.5) * FRAME_SIZE)
+    tracks = np.stack(tracks)
+    jitter_px = np.sqrt(np.mean(np.sum((tracks - savgol_filter(tracks, 9, 3, axis=0)) ** 2, axis=-1)))
+    lid = face[:, INDEX["eyeBlinkLeft"]]
+    blinks = np.count_nonzero((lid[1:] >= 0.5) & (lid[:-1] < 0.5))
+    gaze_deg = 30 * (face[:, INDEX["eyeLookOutLeft"]] - face[:, INDEX["eyeLookInLeft"]])
+    turns_deg = np.degrees(poses[:, :3])
+    return {
+        "minutes": len(controls) / fps / 60,
+        "jitter of the nose's bridge px": float(jitter_px),
+        "blinks a minute": blinks / (len(controls) / fps / 60),
+        "head, standard deviation deg": float(np.linalg.norm(turns_deg.std(axis=0))),
+        "head, mean speed deg/s": float(np.mean(np.linalg.norm(np.diff(turns_deg, axis=0), axis=1)) * fps),
+        "gaze, standard deviation deg": float(gaze_deg.std()),
+        "windows at rest %": 100.0 * skipped / windows,
+    }
+
+
+def camera_of(folder: Path) -> Camera:
+    """Of an avatar."""
+    import tomllib
+
+    return Camera(**tomllib.loads((folder / "avatar.toml").read_text())["camera"])
+
+
+def table(rows: dict[str, dict[str, float]], title: str = "held-out set") -> str:
     """Markdown, one line per set."""
     names = list(next(iter(rows.values())))
-    lines = ["| held-out set | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
+    lines = [f"| {title} | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
     for title, values in rows.items():
         lines.append(f"| {title} | " + " | ".join(f"{values[name]:.2f}" for name in names) + " |")
     return "\n".join(lines)
@@ -188,12 +300,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--head", type=Path, default=Path("avatars/default/head.npz"))
     parser.add_argument("--sentences", type=int, default=40, help="of each set")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--clean-only", action="store_true", help="leave out noise and quiet speech")
+    parser.add_argument("--clean-only", action="store_true", help="leave out noise, telephone and what moves no lips")
+    parser.add_argument("--sets", nargs="+", metavar="NAME", help="only shards whose name begins so")
+    parser.add_argument("--lookahead-ms", type=int, choices=LOOKAHEADS_MS, default=WindowConfig().lookahead_ms)
     options = parser.parse_args(arguments)
 
     networks, window, lips = (
         load_networks(options.repository, options.threads),
-        WindowConfig(),
+        WindowConfig.for_lookahead(options.lookahead_ms),
         LipGap.load(options.head),
     )
     shards = sorted((options.speech / "validation").glob("*.npz"))
@@ -201,9 +315,11 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(
             f"no validation shards in {options.speech}: run `python -m training.speech_corpus --out {options.speech}`"
         )
-    conditions = {"": CONDITIONS[""]} if options.clean_only else CONDITIONS
+    shards = [shard for shard in shards if not options.sets or shard.stem.startswith(tuple(options.sets))]
     rows, spoken_s, started_s = {}, 0.0, time.monotonic()
     for shard in shards:
+        disturbed = shard.stem.startswith(DISTURBED) and not options.clean_only
+        conditions = CONDITIONS if disturbed else {"": CONDITIONS[""]}
         rng = np.random.default_rng(0)
         utterances = [with_pauses(utterance, rng) for utterance in read_shard(shard)[: options.sentences]]
         for condition, change in conditions.items():
@@ -213,6 +329,12 @@ def main(arguments: list[str] | None = None) -> None:
     print(table(rows))
     pace = spoken_s / (time.monotonic() - started_s)
     print(f"\n{spoken_s:.0f} s of speech, {pace:.1f} x real time on {options.threads} threads, teacher included")
+    if options.clean_only:
+        return
+    print("\n" + table(without_speech(networks, window, lips), "10 s of"))
+    head, camera = Head.load(options.head), camera_of(options.head.parent)
+    audio = np.concatenate([u.audio for u in utterances])[: 120 * SAMPLE_RATE_HZ]
+    print("\n" + table({"speech": face_measures(audio, networks, head, camera)}, "the face"))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from training.speech_corpus import espeak_voice, flite_voice, kokoro_voice, piper_voice, text
+from training.speech_corpus import espeak_voice, flite_voice, kokoro_voice, piper_voice, recordings, text
 from training.speech_corpus.store import Utterance, write_shard
 from training.speech_corpus.vocoder import Speaker, revoice
 
@@ -111,6 +111,9 @@ SOURCES = {
     "kokoro": Source(kokoro_sentences, 0.0, 150.0),
 }
 
+RECORDED_PROMPTS = 60
+"""Of a language, for tests."""
+
 SHARD_S = 600.0
 """Speech in one shard; a build that was stopped goes on at the first shard that is missing."""
 
@@ -143,10 +146,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path(".data/speech"), help="folder for the shards")
     parser.add_argument("--hours", type=float, default=2.5, help="training speech over all engines")
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES), help="engines to run")
+    parser.add_argument(
+        "--recordings", type=Path, metavar="FOLDER", help="make the test sets of recorded people from here and stop"
+    )
     parser.add_argument("--show-text", type=int, metavar="N", help="print N sentences and stop")
     options = parser.parse_args(arguments)
     if options.show_text:
         print("\n".join(islice(text.english(0), options.show_text)))
+        return
+    if options.recordings:
+        for language in ("en", "it", "ru"):
+            path = options.out / "validation" / f"recorded-{language}-000.npz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            utterances = list(islice(recordings.aligned(options.recordings, language), RECORDED_PROMPTS))
+            write_shard(path, utterances)
+            print(f"{path}: {len(utterances)} prompts, {sum(u.duration_s for u in utterances):.0f} s", flush=True)
         return
     for name in options.sources:
         build(name, "validation", SOURCES[name].validation_s, options.out)

@@ -43,7 +43,7 @@ def _shaped_noise(rng: np.random.Generator, count: int, exponent: float) -> np.n
     return noise / np.sqrt(np.mean(noise**2))
 
 
-def _hum(rng: np.random.Generator, count: int) -> np.ndarray:
+def hum(rng: np.random.Generator, count: int) -> np.ndarray:
     """Mains hum with harmonics, or a slow melody of such tones."""
     times_s = np.arange(count) / SAMPLE_RATE_HZ
     tones = np.zeros(count)
@@ -57,7 +57,26 @@ def _hum(rng: np.random.Generator, count: int) -> np.ndarray:
     return tones / np.sqrt(np.mean(tones**2))
 
 
-def _clicks(rng: np.random.Generator, count: int) -> np.ndarray:
+def music(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Plucked chords of a scale over a beat, with unit root mean square."""
+    sound, step = np.zeros(count), int(rng.uniform(0.18, 0.4) * SAMPLE_RATE_HZ)
+    times_s = np.arange(4 * step) / SAMPLE_RATE_HZ
+    root_hz = 110.0 * 2 ** (rng.integers(0, 12) / 12)
+    for start in range(0, count, step):
+        room = min(len(times_s), count - start)
+        for _ in range(int(rng.integers(1, 4))):
+            base_hz = root_hz * 2 ** (rng.choice((0, 2, 4, 5, 7, 9, 11, 12, 14, 16, 19, 24)) / 12)
+            harmonics = np.arange(1, 7)
+            phases = 2 * np.pi * base_hz * harmonics[:, None] * times_s[:room] + rng.uniform(0, 6.28, (6, 1))
+            tone = (np.sin(phases) * rng.uniform(0.2, 1.0, (6, 1)) / harmonics[:, None]).sum(axis=0)
+            sound[start : start + room] += tone * np.exp(-times_s[:room] * rng.uniform(2.0, 9.0))
+        if rng.random() < 0.5:
+            length = min(1500, count - start)
+            sound[start : start + length] += rng.standard_normal(length) * np.exp(-np.arange(length) / 250)
+    return sound / np.sqrt(np.mean(sound**2))
+
+
+def clicks(rng: np.random.Generator, count: int) -> np.ndarray:
     """Typing: short decaying bursts at uneven times."""
     clicks = np.zeros(count)
     for start in np.sort(rng.integers(0, count - 2000, count // 3000)):
@@ -77,7 +96,7 @@ class Augmenter:
         self._rng = np.random.default_rng(seed)
         count = NOISE_BANK_S * SAMPLE_RATE_HZ
         self._bank = [_shaped_noise(self._rng, count, exponent).astype(np.float32) for exponent in (0.0, 1.0, 2.0)]
-        self._bank += [_hum(self._rng, count).astype(np.float32), _clicks(self._rng, count).astype(np.float32)]
+        self._bank += [make(self._rng, count).astype(np.float32) for make in (hum, music, clicks)]
 
     def _noise(self, count: int) -> np.ndarray:
         kind = int(self._rng.integers(0, len(self._bank) + 1))
