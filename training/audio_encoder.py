@@ -131,3 +131,19 @@ class SpectrumHead(nn.Module):
 def spectrum_loss(predicted: torch.Tensor, normalized: torch.Tensor) -> torch.Tensor:
     """Mean absolute error of the log-mel spectrum, in its unit (1 is 4.3 dB)."""
     return (predicted.float() - log_mel(normalized)).abs().mean()
+
+
+def distillation_loss(features: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """How far the features are from another encoder's: squared error, angle, and error of the change from row to row.
+
+    Both have the same interface, so they are compared as they are: a motion network trained on the teacher's features
+    understands a student's.
+
+    Args:
+        features, teacher: [batch, rows, 768].
+    """
+    change, teacher_change = features[:, 1:] - features[:, :-1], teacher[:, 1:] - teacher[:, :-1]
+    scale = teacher.square().mean() + 1e-6
+    squared = (features - teacher).square().mean() / scale
+    angle = 1.0 - nn.functional.cosine_similarity(features, teacher, dim=-1).mean()
+    return squared + angle + (change - teacher_change).square().mean() / scale

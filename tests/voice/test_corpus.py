@@ -83,3 +83,65 @@ def test_espeak_gives_phones_that_cover_the_sound():
     assert utterance.phones[-1].end_s == pytest.approx(utterance.duration_s)
     with pytest.raises(ValueError, match="no voice"):
         espeak_voice.speak("Hello", "nobody")
+
+
+def test_flite_says_when_each_phone_sounds():
+    from training.speech_corpus import flite_voice
+
+    if ctypes.util.find_library("flite") is None:
+        pytest.skip("needs Debian's libflite1")
+    utterance = flite_voice.speak("Susie sells shoes.", "kal16", stretch=1.2)
+    assert [phone.ipa for phone in utterance.phones if phone.ipa][:4] == ["s", "uː", "z", "iː"]
+    assert utterance.phones[-1].end_s == pytest.approx(utterance.duration_s)
+    high = np.abs(np.diff(utterance.audio, prepend=0.0))
+
+    def buzz(symbols):
+        pieces = [high[int(p.start_s * 16_000) : int(p.end_s * 16_000)] for p in utterance.phones if p.ipa in symbols]
+        levels = [
+            np.abs(utterance.audio[int(p.start_s * 16_000) : int(p.end_s * 16_000)]).sum()
+            for p in utterance.phones
+            if p.ipa in symbols
+        ]
+        return sum(piece.sum() for piece in pieces) / sum(levels)
+
+    assert buzz({"s", "ʃ", "z"}) > 2 * buzz({"uː", "iː", "ɛ"})
+
+
+def test_another_speaker_says_the_same_at_the_same_times():
+    pytest.importorskip("pyworld")
+    from training.speech_corpus.vocoder import Speaker, revoice
+
+    times_s = np.arange(16_000) / 16_000
+    buzz = sum(np.sin(2 * np.pi * 120 * n * times_s) * np.exp(-((120 * n - 600) ** 2) / 2e5) for n in range(1, 40))
+    loud = np.where((times_s > 0.3) & (times_s < 0.7), 1.0, 0.02)
+    utterance = Utterance((0.2 * buzz * loud).astype(np.float32), (Phone("ɑ", 0.0, 1.0),), "", "test")
+    other = revoice(utterance, Speaker(pitch=1.5, formants=1.2))
+    assert len(other.audio) == len(utterance.audio) and other.phones == utterance.phones
+    spectra = [np.abs(np.fft.rfft(u.audio[5600:10400] * np.hanning(4800))) for u in (utterance, other)]
+    pitch_hz = [np.argmax(np.fft.irfft(s**2)[80:250]) + 80 for s in spectra]
+    assert pitch_hz[0] / pitch_hz[1] == pytest.approx(1.5, rel=0.05)
+    hz = np.arange(len(spectra[0])) * 16_000 / 4800
+    centers = [np.sum(hz * s**2) / np.sum(s**2) for s in spectra]
+    assert centers[1] / centers[0] == pytest.approx(1.2, rel=0.12)
+    level = np.abs(other.audio).reshape(-1, 320).max(axis=1)
+    assert level[18:33].min() > 5 * level[2:12].max()
+
+
+def test_time_warping_finds_a_stretched_sound_again():
+    from training.speech_corpus.recordings import _warp
+
+    rng = np.random.default_rng(0)
+    steps = rng.standard_normal((60, 26)).cumsum(axis=0)
+    slow = np.repeat(steps, 2, axis=0)
+    match = _warp(steps, slow + 0.05 * rng.standard_normal(slow.shape))
+    assert np.abs(match - (2 * np.arange(60) + 0.5)).max() <= 2
+
+
+def test_a_breath_lies_in_the_silence_before_speech():
+    from training.speech_corpus.pauses import with_breath
+
+    quiet = Utterance(np.zeros(16_000, np.float32), (Phone("", 0.0, 0.6), Phone("ɑ", 0.6, 1.0)), "", "test")
+    breaths = [with_breath(quiet, np.random.default_rng(seed)).audio for seed in range(40)]
+    taken = [audio for audio in breaths if np.any(audio)]
+    assert 3 < len(taken) < 25
+    assert all(np.all(audio[int(0.6 * 16_000) :] == 0) and np.abs(audio).max() < 0.2 for audio in taken)

@@ -8,13 +8,22 @@ pytest.importorskip("transformers")
 
 from avatar.config import WindowConfig  # noqa: E402
 from avatar.networks.motion import MotionConfig, MotionNetwork  # noqa: E402
-from training.audio_encoder import OTHER, PHONES, classes_of, phone_loss, phone_rows  # noqa: E402
+from training.audio_encoder import (  # noqa: E402
+    MEL_BANDS,
+    MEL_RANGE_HZ,
+    OTHER,
+    PHONES,
+    classes_of,
+    log_mel,
+    phone_loss,
+    phone_rows,
+)
 from training.motion.lip_gap import LipGap  # noqa: E402
 from training.motion.losses import MotionLoss  # noqa: E402
 from training.motion.targets import track_of  # noqa: E402
 from training.motion.train import TrainConfig, Trainer, learning_rate  # noqa: E402
 from training.motion.windows import WindowSampler  # noqa: E402
-from training.speech_corpus import Phone  # noqa: E402
+from training.speech_corpus import Phone, write_shard  # noqa: E402
 from training.speech_corpus.augment import AugmentConfig  # noqa: E402
 
 from .test_teacher import spoken  # noqa: E402
@@ -111,6 +120,120 @@ def test_quick_mode_leaves_a_checkpoint_that_exports(tmp_path, monkeypatch):
     for stage in ("audio_encoder", "motion"):
         export([stage, "--checkpoint", str(tmp_path / "motion.pt"), "--out", str(tmp_path)])
         assert (tmp_path / stage / "1" / "model.onnx").exists()
+
+
+@pytest.fixture(scope="module")
+def tiny_wav2vec2(tmp_path_factory):
+    """A checkpoint in the format of Hugging Face with the interface of wav2vec2-base and random weights."""
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    folder = tmp_path_factory.mktemp("wav2vec2")
+    config = Wav2Vec2Config(
+        hidden_size=768, num_hidden_layers=1, num_attention_heads=12, intermediate_size=64, conv_dim=(8,) * 7,
+        num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=16,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    Wav2Vec2Model(config).save_pretrained(folder)
+    return folder
+
+
+def test_any_wav2vec2_trains_with_the_same_command(tiny_wav2vec2, track, tmp_path, monkeypatch):
+    from training.motion import __main__ as command
+
+    monkeypatch.setattr(command, "QUICK_MINUTES", 0.02)
+    monkeypatch.setattr(command, "quick_track", lambda: track)
+    monkeypatch.setenv("AUDIO_ENCODER", str(tiny_wav2vec2))
+    command.main(["--quick", "--out", str(tmp_path), "--bfloat16"])
+    state = torch.load(tmp_path / "motion.pt", weights_only=True)
+    assert state["step"] > 0
+    assert state["audio_encoder_config"]["conv_dim"] == [8] * 7
+
+
+def test_features_of_another_encoder_can_be_learned(tiny_wav2vec2, loss, track, tmp_path):
+    from avatar.networks.audio_encoder import AudioEncoder
+
+    teacher = AudioEncoder.from_pretrained(str(tiny_wav2vec2))
+    before = [parameter.clone() for parameter in teacher.parameters()]
+    config = TrainConfig(minutes=10.0, batch_size=2, warmup=0.001, spectrum_share=0.0, encoder_share=1.0)
+    trainer = Trainer(config, loss, tmp_path, teacher=teacher)
+    sampler = WindowSampler([track], [1.0], AugmentConfig(), seed=0)
+    distances = [trainer.train_step(sampler)["distillation"] for _ in range(8)]
+    assert np.mean(distances[-2:]) < 0.9 * np.mean(distances[:2])
+    assert all(torch.equal(a, b) for a, b in zip(before, teacher.parameters(), strict=True))
+
+
+def test_first_the_convolutions_then_the_encoder_then_all(loss, track, tmp_path):
+    config = TrainConfig(minutes=1.0, batch_size=2, spectrum_share=0.2, encoder_share=0.3)
+    trainer = Trainer(config, loss, tmp_path)
+    sampler = WindowSampler([track], [1.0], AugmentConfig(), seed=0)
+
+    def changed(elapsed_s):
+        trainer.elapsed_s = elapsed_s
+        before = {name: value.clone() for name, value in trainer.networks.named_parameters()}
+        trainer.train_step(sampler)
+        moved = [name for name, value in trainer.networks.named_parameters() if not torch.equal(before[name], value)]
+        return {name.split(".")[0] if "feature_extractor" not in name else "convolutions" for name in moved}
+
+    assert changed(1.0) == {"convolutions", "audio_encoder", "spectrum_head"}
+    assert changed(20.0) == {"convolutions", "audio_encoder", "spectrum_head", "phone_head"}
+    assert changed(50.0) == {"convolutions", "audio_encoder", "spectrum_head", "phone_head", "motion"}
+
+
+def test_the_spectrum_of_a_tone_lies_in_its_band():
+    times_s = torch.arange(24_080) / 16_000
+    bands = log_mel(torch.sin(2 * torch.pi * 1000 * times_s)[None])
+    assert bands.shape == (1, 75, MEL_BANDS)
+    loudest = bands[0, 10:60].mean(dim=0).argmax()
+    corners = np.linspace(*(2595 * np.log10(1 + np.array(MEL_RANGE_HZ) / 700)), MEL_BANDS + 2)
+    assert abs(700 * (10 ** (corners[loudest + 1] / 2595) - 1) - 1000) < 60
+
+
+def test_weights_come_back_from_the_exported_file(tmp_path):
+    from avatar.networks.audio_encoder import AudioEncoder, small_config
+    from export.__main__ import main as export
+    from training.motion.restore import restore
+
+    torch.manual_seed(5)
+    encoder, motion = AudioEncoder(small_config()).eval(), MotionNetwork(MotionConfig()).eval()
+    for parameter in (*encoder.parameters(), *motion.parameters()):
+        # The export stores equal parameters once, and after training none are equal.
+        parameter.data += 0.01 * torch.randn_like(parameter)
+    state = {
+        "audio_encoder": encoder.state_dict(),
+        "audio_encoder_config": encoder.wav2vec2.config.to_dict(),
+        "motion": motion.state_dict(),
+        "motion_config": motion.config.to_dict(),
+    }
+    torch.save(state, tmp_path / "motion.pt")
+    for stage in ("audio_encoder", "motion"):
+        export([stage, "--checkpoint", str(tmp_path / "motion.pt"), "--out", str(tmp_path)])
+    audio = torch.randn(1, 24_000) * 0.1
+    with torch.inference_mode():
+        features = encoder(audio)
+        again = restore(AudioEncoder(small_config()), tmp_path / "audio_encoder/1/model.onnx", "encoder").eval()
+        assert torch.allclose(again(audio), features, atol=1e-2)
+        moved = restore(MotionNetwork(MotionConfig()), tmp_path / "motion/1/model.onnx", "motion").eval()
+        for ours, theirs in zip(moved(features), motion(features), strict=True):
+            assert torch.allclose(ours, theirs, atol=2e-3)
+    with pytest.raises(ValueError, match="another configuration"):
+        restore(MotionNetwork(MotionConfig(width=256)), tmp_path / "motion/1/model.onnx", "motion")
+
+
+def test_new_speech_is_taken_in_while_training_runs(tmp_path):
+    from training.motion.targets import Corpus
+
+    sentence = spoken(("", 0.3), ("m", 0.1), ("ɑː", 0.3), ("", 0.3))
+    write_shard(tmp_path / "flite-000.npz", [sentence] * 2)
+    write_shard(tmp_path / "espeak-000.npz", [sentence])
+    corpus = Corpus(tmp_path, tmp_path / "targets", {"flite": 0.6, "espeak": 0.4})
+    assert corpus.refresh() and not corpus.refresh()
+    write_shard(tmp_path / "flite-001.npz", [sentence] * 2)
+    write_shard(tmp_path / "kokoro-000.npz", [sentence])
+    assert corpus.refresh()
+    assert len(corpus.tracks) == 3 and sum(corpus.shares) == pytest.approx(1.0)
+    assert corpus.shares[0] + corpus.shares[2] == pytest.approx(0.4) or corpus.shares[1] + corpus.shares[2] == (
+        pytest.approx(0.6)
+    )
 
 
 def test_window_config_matches_the_motion_network():

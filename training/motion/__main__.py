@@ -63,6 +63,9 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="MODEL_REPOSITORY",
         help="go on from exported weights, for example what ships",
     )
+    parser.add_argument(
+        "--distill-from", metavar="NAME", help="Hugging Face Wav2Vec2 whose features the audio encoder shall learn"
+    )
     parser.add_argument("--spectrum-share", type=float, default=TrainConfig().spectrum_share)
     parser.add_argument("--encoder-share", type=float, default=TrainConfig().encoder_share)
     parser.add_argument("--bfloat16", action="store_true", help="faster where the processor has it")
@@ -100,7 +103,8 @@ def main(arguments: list[str] | None = None) -> None:
             AudioEncoder(small_config()), options.start_from / "audio_encoder" / "1" / "model.onnx", "encoder"
         )
         motion = restore(MotionNetwork(MotionConfig()), options.start_from / "motion" / "1" / "model.onnx", "motion")
-    trainer = Trainer(config, MotionLoss(LipGap.load(options.head)), options.out, encoder, motion)
+    teacher = AudioEncoder.from_pretrained(options.distill_from) if options.distill_from else None
+    trainer = Trainer(config, MotionLoss(LipGap.load(options.head)), options.out, encoder, motion, teacher)
     # A resumed run must not see the same windows again.
     sampler = WindowSampler(tracks, shares, AugmentConfig(), options.seed + trainer.step)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from avatar.networks.audio_encoder import AudioEncoder, small_config
 from avatar.networks.motion import MotionConfig, MotionNetwork
-from training.audio_encoder import PhoneHead, SpectrumHead, phone_loss, spectrum_loss
+from training.audio_encoder import PhoneHead, SpectrumHead, distillation_loss, phone_loss, spectrum_loss
 from training.motion.losses import MotionLoss
 from training.motion.windows import Batch, WindowSampler
 
@@ -61,7 +61,7 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
     """A linear warm-up wherever a part begins to learn, under half a cosine, for `progress` in [0, 1]."""
     begins = [0.0, config.spectrum_share, config.spectrum_share + config.encoder_share]
     since = progress - max(begin for begin in begins if begin <= progress)
-    warm = min(1.0, (since + 1e-3) / config.warmup)
+    warm = min(1.0, (since + 5e-4) / config.warmup)
     return config.learning_rate * warm * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
 
 
@@ -89,7 +89,9 @@ class Trainer:
         folder: Path,
         encoder: AudioEncoder | None = None,
         motion: MotionNetwork | None = None,
+        teacher: AudioEncoder | None = None,
     ):
+        """`teacher`: an audio encoder whose features ours shall learn; it is not trained."""
         torch.manual_seed(config.seed)
         encoder = encoder or AudioEncoder(small_config())
         self.config = config
@@ -104,6 +106,7 @@ class Trainer:
             }
         ).to(self.device)
         self.loss = loss.to(self.device)
+        self.teacher = teacher.eval().requires_grad_(False).to(self.device) if teacher else None
         self.optimizer = torch.optim.AdamW(
             self.networks.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
@@ -161,14 +164,19 @@ class Trainer:
         if self.progress < self.config.spectrum_share:
             return spectrum, parts
         features = encoder.transform(convolved).float()
+        beside = SPECTRUM_WEIGHT * spectrum
+        if self.teacher is not None:
+            distillation = distillation_loss(features, self.teacher(batch.audio).float())
+            parts["distillation"] = float(distillation.detach())
+            beside = beside + distillation
         phone_logits = self.networks["phone_head"](features).float()
         if self.progress < self.config.spectrum_share + self.config.encoder_share:
             phone = phone_loss(phone_logits, batch.phone).mean()
             correct = (phone_logits.detach().argmax(dim=-1) == batch.phone).float()
             parts |= {"phone": float(phone.detach()), "phone_accuracy": float(correct.mean())}
-            return phone + SPECTRUM_WEIGHT * spectrum, parts
+            return phone + beside, parts
         total, others = self.loss(self.networks["motion"], features, phone_logits, batch)
-        return total + SPECTRUM_WEIGHT * spectrum, parts | others
+        return total + beside, parts | others
 
     def train_step(self, sampler: WindowSampler) -> dict[str, float]:
         """One batch, one update; counts its own time."""
