@@ -162,11 +162,15 @@ def main() -> None:
     parser.add_argument("--audio", default="examples/hello.wav")
     parser.add_argument("--avatar", default="default")
     parser.add_argument("--precision", choices=("f32", "bf16"), help="of the networks (default: the CPU's own)")
+    parser.add_argument("--model-repository", type=Path, default=ServerConfig().model_repository, help="what to serve")
     parser.add_argument("--repeat", type=int, default=1, help="renders of each kind")
     parser.add_argument("--kind", choices=("frames", "mp4"), nargs="*", default=["frames", "mp4"])
     options = parser.parse_args()
     session = SessionOptions(outputs=("image", "audio"), avatar=options.avatar)
-    config = ServerConfig(grpc_port=0, http_port=0, metrics_port=0, stop_timeout_s=3.0, precision=options.precision)
+    config = ServerConfig(
+        model_repository=options.model_repository, grpc_port=0, http_port=0, metrics_port=0, stop_timeout_s=3.0,
+        precision=options.precision,
+    )  # fmt: skip
     begin_s = time.monotonic()
     with start_server(config) as server, tempfile.TemporaryDirectory() as folder:
         ready_s = time.monotonic() - begin_s
