@@ -1,27 +1,33 @@
 """Puts the stabilized head in front of its background and brings it to the size and encoding a client asked for."""
 
 import cv2
-import numba
 import numpy as np
 
+from avatar.jit import kernel
 
-@numba.njit(cache=True, nogil=True)
+
+@kernel
 def _over(rgba, background, out):
-    height, width = out.shape[:2]
-    for y in range(height):
-        for x in range(width):
-            alpha = np.uint32(rgba[y, x, 3])
-            rest = np.uint32(255) - alpha
-            for c in range(3):
+    """`over` for pixels [N] uint32, red lowest, and [N, 3] uint8."""
+    for index in range(rgba.shape[0]):
+        pixel = rgba[index]
+        alpha = pixel >> np.uint32(24)
+        if alpha == 0:
+            continue
+        rest = np.uint32(255) - alpha
+        for channel in range(3):
+            level = (pixel >> np.uint32(8 * channel)) & np.uint32(255)
+            if rest:
                 # (v + 1 + (v >> 8)) >> 8 is v / 255 for every v that can occur here, to the nearest integer below.
-                v = np.uint32(rgba[y, x, c]) * alpha + np.uint32(background[y, x, c]) * rest + np.uint32(127)
-                out[y, x, c] = (v + np.uint32(1) + (v >> np.uint32(8))) >> np.uint32(8)
+                v = level * alpha + np.uint32(background[index, channel]) * rest + np.uint32(127)
+                level = (v + np.uint32(1) + (v >> np.uint32(8))) >> np.uint32(8)
+            out[index, channel] = np.uint8(level)
 
 
 def over(rgba: np.ndarray, background: np.ndarray) -> np.ndarray:
     """`rgba` [H, W, 4] uint8, straight alpha, over `background` [H, W, 3] uint8: RGB uint8 [H, W, 3]."""
-    out = np.empty(background.shape, np.uint8)
-    _over(rgba, background, out)
+    out = background.copy()
+    _over(np.ascontiguousarray(rgba).view(np.uint32).reshape(-1), background.reshape(-1, 3), out.reshape(-1, 3))
     return out
 
 

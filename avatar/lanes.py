@@ -220,3 +220,24 @@ def transposed(rows: Sequence[Lanes]) -> list[Lanes]:
             for half in halves
         ]
     return list(rows)
+
+
+def bilinear(table: ir.Value, upper: Lanes, lower: Lanes, x_part: Lanes, y_part: Lanes) -> Lanes:
+    """Averages of packed colors, four uint8 in an integer.
+
+    Args:
+        table: of int32. upper, lower: places of the upper and lower left neighbors; the right ones follow them and must
+            be there even where they weigh nothing.
+        x_part, y_part: how far to the right and down, in 1/256.
+    """
+    both = (x_part * y_part + 128) >> 8
+    even = odd = x_part * 0 + 0x00800080
+    for start, left_weight, right_weight in (
+        (upper, (both - x_part - y_part) + 256, x_part - both),
+        (lower, y_part - both, both),
+    ):
+        pair = start.lookup(table, I64)
+        # Channels 0 and 2, and 1 and 3, lie in the 16-bit halves of integers, so that one product weighs two.
+        for color, weight in ((pair.narrow(I32), left_weight), ((pair >> 32).narrow(I32), right_weight)):
+            even, odd = even + (color & 0x00FF00FF) * weight, odd + ((color >> 8) & 0x00FF00FF) * weight
+    return ((even >> 8) & 0x00FF00FF) | (odd & -0x00FF0100)

@@ -6,6 +6,9 @@ from avatar.jit import inlined, kernel
 
 BAND_ROWS = 16
 
+STRETCH = 64
+"""Pixels that are looked at together: most stretches are opaque or empty, and only copied."""
+
 
 @kernel
 def blend_pairs(pairs, weights, starts, stops, color, change):
@@ -62,37 +65,21 @@ def cover_rows(layer, first_row, last_row, worker, workers, picture):
 @kernel
 def straighten(premultiplied, straight):
     """Premultiplied pixels [N] uint32 to straight alpha."""
-    for index in range(premultiplied.shape[0]):
-        pixel = premultiplied[index]
-        alpha = pixel >> np.uint32(24)
-        if pixel != 0 and alpha != 255:
+    for start in range(0, premultiplied.shape[0], STRETCH):
+        pixels, results = premultiplied[start : start + STRETCH], straight[start : start + STRETCH]
+        partial = False
+        for index in range(pixels.shape[0]):
+            results[index] = pixels[index]
+            partial |= (pixels[index] >> np.uint32(24)) - np.uint32(1) < np.uint32(254)
+        if not partial:
+            continue
+        for index in range(pixels.shape[0]):
+            alpha = pixels[index] >> np.uint32(24)
+            if alpha - np.uint32(1) >= np.uint32(254):
+                continue
             packed = alpha << np.uint32(24)
             for shift in range(0, 24, 8):
                 step = np.uint32(shift)
-                value = (((pixel >> step) & np.uint32(255)) * np.uint32(255) + alpha // np.uint32(2)) // max(
-                    alpha, np.uint32(1)
-                )
+                value = (((pixels[index] >> step) & np.uint32(255)) * np.uint32(255) + alpha // np.uint32(2)) // alpha
                 packed |= min(value, np.uint32(255)) << step
-            pixel = packed
-        straight[index] = pixel
-
-
-@kernel
-def halve_precision(bits, half_bits):
-    """IEEE fp16 patterns `half_bits` [N] uint16 of the fp32 patterns `bits` [N] uint32.
-
-    Rounds to nearest even; magnitudes below 2^-14 become 0, which as motion is a hundredth of the snapping grid.
-    """
-    for index in range(bits.shape[0]):
-        pattern = bits[index]
-        magnitude = pattern & np.uint32(0x7FFFFFFF)
-        rounded = (
-            magnitude - np.uint32(0x38000000) + np.uint32(0xFFF) + ((magnitude >> np.uint32(13)) & np.uint32(1))
-        ) >> np.uint32(13)
-        if magnitude < np.uint32(0x38800000):
-            rounded = np.uint32(0)
-        if magnitude >= np.uint32(0x477FF000):
-            rounded = np.uint32(0x7C00)
-        if magnitude > np.uint32(0x7F800000):
-            rounded = np.uint32(0x7E00)
-        half_bits[index] = np.uint16(((pattern >> np.uint32(16)) & np.uint32(0x8000)) | rounded)
+            results[index] = packed

@@ -234,11 +234,6 @@ _NO_MOTION = 0x7E007E00
 """Two fp16 NaN."""
 
 
-def _channels(color: lanes.Lanes) -> tuple[lanes.Lanes, lanes.Lanes]:
-    """Channels 0 and 2, and 1 and 3, of colors in the 16-bit halves of integers, so that one product weighs two."""
-    return color & 0x00FF00FF, (color >> 8) & 0x00FF00FF
-
-
 def _half_precision(value: lanes.Lanes) -> lanes.Lanes:
     """fp16 patterns of finite float32 values up to 2^15, to nearest even; below 2^-14 they become 0, which as motion is
     a hundredth of the snapping grid."""
@@ -310,18 +305,7 @@ def _shade_lanes(
         x, y = (x * 256.0).as_int(), (y * 256.0).as_int()
         x_part, y_part = x & 255, y & 255
         upper = first + (y >> 8) * texels_wide + (x >> 8)
-        lower_right = (x_part * y_part + 128) >> 8
-        even = odd = lanes.constant(builder, lanes.I32, [0x00800080] * LANES)
-        for start, left_weight, right_weight in (
-            (upper, (lower_right - x_part - y_part) + 256, x_part - lower_right),
-            (upper + texels_wide, y_part - lower_right, lower_right),
-        ):
-            pair = start.lookup(arrays[2], lanes.I64)
-            left, beside = pair.narrow(lanes.I32), (pair >> 32).narrow(lanes.I32)
-            for texel, weight in ((left, left_weight), (beside, right_weight)):
-                texel_even, texel_odd = _channels(texel)
-                even, odd = even + texel_even * weight, odd + texel_odd * weight
-        shaded = ((even >> 8) & 0x00FF00FF) | (odd & -0x00FF0100) | alpha
+        shaded = lanes.bilinear(arrays[2], upper, upper + texels_wide, x_part, y_part) | alpha
 
         is_drawn = face >= 0
         before_x = column.as_float() + 0.5 + motion_x

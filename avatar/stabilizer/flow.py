@@ -41,8 +41,8 @@ class _Scratch(local):
     def fit(self, height: int, width: int) -> "_Scratch":
         if self.shape != (height, width):
             self.shape = (height, width)
-            self.current, self.previous, self.warped, self.blended = np.empty((4, height, width), np.uint32)
-            self.motion = np.empty((height, width, 2), np.uint32)
+            self.current, self.warped, self.blended = np.empty((3, height, width), np.uint32)
+            self.previous = np.zeros(height * width + width + 1, np.uint32)
             self.low, self.high = np.empty((2, 4 * width + 8), np.uint8)
         return self
 
@@ -77,7 +77,7 @@ def stabilize(
         )
     height, width = image.shape[:2]
     scratch = _scratch.fit(height, width)
-    if not kernels.premultiply(_pixels(previous), scratch.previous.reshape(-1)):
+    if not kernels.premultiply(_pixels(previous), scratch.previous[: height * width]):
         return image.copy()
     kernels.premultiply(_pixels(image), scratch.current.reshape(-1))
     if motion_vectors is None or not _warp(scratch, _motion(motion_vectors, height, width)):
@@ -96,9 +96,8 @@ def stabilize(
     return result
 
 
-def _warp(scratch: _Scratch, motion: np.ndarray) -> int:
-    kernels.widen(motion.view(np.uint16).reshape(-1), scratch.motion.reshape(-1))
-    return kernels.warp(scratch.current, scratch.previous, scratch.motion.view(np.float32), scratch.warped)
+def _warp(scratch: _Scratch, motion: np.ndarray) -> bool:
+    return kernels.warp(scratch.current, scratch.previous, motion.view(np.uint32)[..., 0], scratch.warped)
 
 
 def _picture(name: str, value: np.ndarray) -> np.ndarray:

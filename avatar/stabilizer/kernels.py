@@ -2,65 +2,97 @@
 alpha."""
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
-from avatar.jit import inlined, kernel
+from avatar import lanes
+from avatar.jit import kernel
 
-_LANES = np.uint64(0x00FF00FF00FF00FF)
-_HALF = np.uint64(0x0080008000800080)
+STRETCH = 64
+"""Pixels that are looked at together: most stretches are opaque or empty, and only copied."""
+
+LANES = 16
+"""Pixels that are warped at a time."""
+
 _FAR = 65536.0
+_NO_MOTION = np.uint32(0x7E007E00)
 
 
 @kernel
 def premultiply(straight, premultiplied):
     """Straight-alpha pixels [N] uint32 to premultiplied ones; returns whether any has a color or alpha at all."""
     seen = np.uint32(0)
+    even, half = np.uint32(0x00FF00FF), np.uint32(0x00800080)
     for index in range(straight.shape[0]):
         pixel = straight[index]
         seen |= pixel
+        # Two channels in the 16-bit halves of an integer; v / 255 to the nearest (Blinn 1995).
         alpha = pixel >> np.uint32(24)
-        if alpha != 255:
-            packed = alpha << np.uint32(24)
-            for shift in range(0, 24, 8):
-                step = np.uint32(shift)
-                value = ((pixel >> step) & np.uint32(255)) * alpha + np.uint32(128)
-                packed |= ((value + (value >> np.uint32(8))) >> np.uint32(8)) << step
-            pixel = packed
-        premultiplied[index] = pixel
+        red_blue = (pixel & even) * alpha + half
+        green = ((pixel >> np.uint32(8)) & np.uint32(255)) * alpha + np.uint32(128)
+        red_blue = ((red_blue + ((red_blue >> np.uint32(8)) & even)) >> np.uint32(8)) & even
+        green = (green + (green >> np.uint32(8))) & np.uint32(0xFF00)
+        premultiplied[index] = red_blue | green | (alpha << np.uint32(24))
     return seen != 0
 
 
 @kernel
 def unpremultiply(premultiplied, straight):
     """Premultiplied pixels [N] uint32 to straight-alpha ones."""
-    for index in range(straight.shape[0]):
-        pixel = premultiplied[index]
-        alpha = pixel >> np.uint32(24)
-        if alpha == 0:
-            pixel = np.uint32(0)
-        elif alpha != 255:
+    for start in range(0, premultiplied.shape[0], STRETCH):
+        pixels, results = premultiplied[start : start + STRETCH], straight[start : start + STRETCH]
+        partial = False
+        for index in range(pixels.shape[0]):
+            alpha = pixels[index] >> np.uint32(24)
+            results[index] = pixels[index] if alpha else np.uint32(0)
+            partial |= alpha - np.uint32(1) < np.uint32(254)
+        if not partial:
+            continue
+        for index in range(pixels.shape[0]):
+            alpha = pixels[index] >> np.uint32(24)
+            if alpha - np.uint32(1) >= np.uint32(254):
+                continue
             packed = alpha << np.uint32(24)
             for shift in range(0, 24, 8):
                 step = np.uint32(shift)
-                value = (((pixel >> step) & np.uint32(255)) * np.uint32(255) + (alpha >> np.uint32(1))) // alpha
-                packed |= min(value, np.uint32(255)) << step
-            pixel = packed
-        straight[index] = pixel
+                value = ((pixels[index] >> step) & np.uint32(255)) * np.uint32(255) + (alpha >> np.uint32(1))
+                packed |= min(value // alpha, np.uint32(255)) << step
+            results[index] = packed
 
 
-@kernel
-def widen(half_bits, words):
-    """fp16 patterns [N] uint16 to fp32 patterns [N] uint32 of the value times 2^-112; NaN and infinity come out as
-    65536 and more."""
-    for index in range(half_bits.shape[0]):
-        half = np.uint32(half_bits[index])
-        words[index] = ((half & np.uint32(0x8000)) << np.uint32(16)) | ((half & np.uint32(0x7FFF)) << np.uint32(13))
+@intrinsic
+def _warp_lanes(context, current, previous, motion, warped, pixel, column, row, width, height):
+    """`warp` for `LANES` pixels from flat index `pixel` on; returns whether any has a motion."""
+    signature = types.boolean(current, previous, motion, warped, types.uint64, *[types.int32] * 4)
 
+    def generate(context, builder, signature, arguments):
+        current, previous, motion, warped = (
+            context.make_array(signature.args[index])(context, builder, arguments[index]).data for index in range(4)
+        )
+        pixel = arguments[4]
+        column, row, width, height = (lanes.splat(builder, argument, LANES) for argument in arguments[5:])
+        column += lanes.constant(builder, lanes.I32, range(LANES))
+        now = lanes.load(builder, current, pixel, lanes.I32, LANES)
+        halves = lanes.load(builder, motion, pixel, lanes.I32, LANES)
 
-@inlined
-def _spread(color):
-    """Channels 0, 2, 1, 3 of `color` in the 16-bit lanes of a uint64."""
-    wide = np.uint64(color)
-    return (wide & np.uint64(0x00FF00FF)) | ((wide & np.uint64(0xFF00FF00)) << np.uint64(24))
+        def single(half):
+            """fp16 patterns as float32; infinity and NaN become 65536 and more."""
+            pattern = ((half & 0x8000) << 16) | ((half & 0x7FFF) << 13)
+            return pattern.as_floats_of_bits() * 2.0**112
+
+        x_motion, y_motion = single(halves), single(halves >> 16)
+        is_moved = (x_motion < _FAR) & (x_motion >= -_FAR) & (y_motion < _FAR) & (y_motion >= -_FAR)
+        right, bottom = (width - 1).as_float(), (height - 1).as_float()
+        x, y = column.as_float() + x_motion, row.as_float() + y_motion
+        is_inside = is_moved & (x >= -0.5) & (y >= -0.5) & (x < right + 0.5) & (y < bottom + 0.5)
+        x, y = x.at_least(0.0).minimum(right), y.at_least(0.0).minimum(bottom)
+        x, y = (x * 256.0 + 0.5).as_int(), (y * 256.0 + 0.5).as_int()
+        upper = (y >> 8) * width + (x >> 8)
+        found = lanes.bilinear(previous, upper, upper + width, x & 255, y & 255)
+        found.where(is_inside, now).store(warped, pixel)
+        return builder.icmp_unsigned("!=", is_moved.as_mask(), lanes.I16(0))
+
+    return signature, generate
 
 
 @kernel
@@ -68,49 +100,34 @@ def warp(current, previous, motion, warped):
     """The previous picture as it would look now: at each pixel p, `previous` at p + motion, bilinear.
 
     Args:
-        current, previous: [H, W] uint32, premultiplied.
-        motion: [H, W, 2] float32, pixels times 2^-112, as `widen` leaves it.
-        warped: [H, W] uint32, written; where there is no motion, or it leads off the picture, the current pixel.
+        current, warped: [H, W] uint32, premultiplied; `warped` is written: where there is no motion, or it leads off
+            the picture, the current pixel.
+        previous: uint32, [H, W] flat and W + 1 more, which are read but weigh nothing.
+        motion: [H, W] uint32, two fp16 patterns, x lower: pixels.
 
     Returns:
-        Number of pixels with a motion.
+        Whether any pixel has a motion.
     """
     height, width = current.shape
-    now, before, out, motions = current.reshape(-1), previous.reshape(-1), warped.reshape(-1), motion.reshape(-1)
-    unscale, steps = np.float32(2.0**112), np.float32(256)
-    right, bottom = np.float32(width - 1), np.float32(height - 1)
-    found = 0
+    now, out, motions = current.reshape(-1), warped.reshape(-1), motion.reshape(-1)
+    rows, columns = np.int32(height), np.int32(width)
+    found = False
+    if width < LANES:
+        own_now, own_out = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32)
+        own_motion = np.full(LANES, _NO_MOTION, np.uint32)
+        for row in range(height):
+            own_now[:width], own_motion[:width] = current[row], motion[row]
+            found |= _warp_lanes(
+                own_now, previous, own_motion, own_out, np.uint64(0), np.int32(0), np.int32(row), columns, rows
+            )
+            warped[row] = own_out[:width]
+        return found
     for row in range(height):
-        pixel = np.uint64(row * width)
-        for column in range(width):
-            x_motion = motions[pixel + pixel] * unscale
-            y_motion = motions[pixel + pixel + np.uint64(1)] * unscale
-            if not (abs(x_motion) < _FAR and abs(y_motion) < _FAR):
-                out[pixel] = now[pixel]
-                pixel += np.uint64(1)
-                continue
-            found += 1
-            x, y = np.float32(column) + x_motion, np.float32(row) + y_motion
-            if x < -0.5 or y < -0.5 or x > right + np.float32(0.5) or y > bottom + np.float32(0.5):
-                out[pixel] = now[pixel]
-                pixel += np.uint64(1)
-                continue
-            x, y = min(max(x, np.float32(0)), right), min(max(y, np.float32(0)), bottom)
-            x_fixed = np.uint64(np.int64(x * steps + np.float32(0.5)))
-            y_fixed = np.uint64(np.int64(y * steps + np.float32(0.5)))
-            x_part, y_part = x_fixed & np.uint64(255), y_fixed & np.uint64(255)
-            start = (y_fixed >> np.uint64(8)) * np.uint64(width) + (x_fixed >> np.uint64(8))
-            # A part is 0 in the last column and row: their missing neighbors have no weight.
-            beside = np.uint64(1) if x_part else np.uint64(0)
-            below = np.uint64(width) if y_part else np.uint64(0)
-            lower_right = (x_part * y_part + np.uint64(128)) >> np.uint64(8)
-            total = _spread(before[start]) * (np.uint64(256) - x_part - y_part + lower_right)
-            total += _spread(before[start + beside]) * (x_part - lower_right)
-            total += _spread(before[start + below]) * (y_part - lower_right)
-            total += _spread(before[start + below + beside]) * lower_right
-            total = ((total + _HALF) >> np.uint64(8)) & _LANES
-            out[pixel] = np.uint32((total | (total >> np.uint64(24))) & np.uint64(0xFFFFFFFF))
-            pixel += np.uint64(1)
+        for start in range(0, width, LANES):
+            # The last lanes of a row end with it.
+            column = min(start, width - LANES)
+            pixel = np.uint64(row * width + column)
+            found |= _warp_lanes(now, previous, motions, out, pixel, np.int32(column), np.int32(row), columns, rows)
     return found
 
 
