@@ -145,3 +145,24 @@ def test_a_breath_lies_in_the_silence_before_speech():
     taken = [audio for audio in breaths if np.any(audio)]
     assert 3 < len(taken) < 25
     assert all(np.all(audio[int(0.6 * 16_000) :] == 0) and np.abs(audio).max() < 0.2 for audio in taken)
+
+
+@pytest.mark.parametrize("name", ["libopus", "libmp3lame", "pcm_mulaw"])
+def test_a_codec_changes_the_sound_and_not_its_time(name):
+    pytest.importorskip("av")
+    from scipy.io import wavfile
+
+    from training.speech_corpus.codecs import CODECS, through
+
+    rate_hz, pcm = wavfile.read("examples/hello.wav")
+    import soxr
+
+    audio = soxr.resample(pcm[: 3 * rate_hz].astype(np.float32) / 32768, rate_hz, 16_000)
+    codec = next(codec for codec in CODECS if codec.name == name)
+    heard = through(audio, codec, codec.rates_hz[0], codec.bit_rates[1])
+    assert heard.shape == audio.shape and heard.dtype == np.float32
+    assert np.abs(heard - audio).max() > 0.001
+    level, coded = (np.abs(sound[: len(sound) // 80 * 80]).reshape(-1, 80).mean(axis=1) for sound in (audio, heard))
+    assert np.corrcoef(level, coded)[0, 1] > 0.95
+    shifts = [np.corrcoef(level[4:-4], np.roll(coded, shift)[4:-4])[0, 1] for shift in range(-3, 4)]
+    assert np.argmax(shifts) == 3, "within 5 ms"

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from training.speech_corpus import espeak_voice, flite_voice, kokoro_voice, piper_voice, recordings, text
+from training.speech_corpus.codecs import transmit
 from training.speech_corpus.store import Utterance, write_shard
 from training.speech_corpus.vocoder import Speaker, revoice
 
@@ -111,6 +112,9 @@ SOURCES = {
     "kokoro": Source(kokoro_sentences, 0.0, 150.0),
 }
 
+CODED_SHARE = 0.15
+"""Part of the training sentences that come through a codec."""
+
 RECORDED_PROMPTS = 60
 """Of a language, for tests."""
 
@@ -128,8 +132,10 @@ def build(source_name: str, split: str, total_s: float, out: Path) -> None:
         shard_s = min(SHARD_S, total_s)
         path = folder / f"{source_name}-{number:03d}.npz"
         if not path.exists():
-            started_s, spoken_s, utterances = time.monotonic(), 0.0, []
+            started_s, spoken_s, utterances, rng = time.monotonic(), 0.0, [], random.Random(f"{source_name}{number}")
             for utterance in source.generate(number + (HELD_OUT_SEED if split == "validation" else 0)):
+                if split == "train" and rng.random() < CODED_SHARE:
+                    utterance = transmit(utterance, rng)
                 utterances.append(utterance)
                 spoken_s += utterance.duration_s
                 if spoken_s >= shard_s:
