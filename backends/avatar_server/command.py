@@ -63,6 +63,8 @@ def environment(config: ServerConfig, interpreter: Interpreter) -> dict[str, str
     # The rasterizer's small matrix products gain nothing from BLAS threads, which spin on cores that other stages need:
     # 36 ms of CPU a frame instead of 17.
     variables.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Many threads hand pictures to each other: with an arena for each of them glibc keeps twice the memory.
+    variables.setdefault("MALLOC_ARENA_MAX", "2")
     # The stub takes the environment of the first python3 on PATH.
     variables["PATH"] = os.pathsep.join((str(interpreter.python.parent), os.environ.get("PATH", "/usr/bin:/bin")))
     libraries = (

@@ -23,8 +23,8 @@ def test_faulty_sessions(toy_server):
     assert set(outcome.tally.kinds) > set(BAD_REQUESTS)
     assert outcome.left_open == 0
     assert outcome.after.shm_mib == outcome.before.shm_mib
-    # Of so few sessions allocators' noise is a larger share than of ten thousand.
-    assert outcome.after.pss_mib < 1.03 * outcome.before.pss_mib
+    # Allocators go up and down by so much; ten thousand sessions tell more.
+    assert outcome.after.pss_mib < outcome.before.pss_mib + 40
     assert toy_server.failure is None
 
 
