@@ -4,6 +4,7 @@ from avatar_client.aio import AsyncAvatarClient
 from avatar_client.aio_session import AsyncSession
 from avatar_client.channel import DEFAULT_ADDRESS, Connection, Tls
 from avatar_client.client import AvatarClient
+from avatar_client.conversation import Conversation, Moment
 from avatar_client.errors import (
     AvatarClientError,
     Cancelled,
@@ -17,6 +18,7 @@ from avatar_client.errors import (
     SessionLost,
 )
 from avatar_client.protocol import Flow
+from avatar_client.retry import Retry
 from avatar_client.session import Session
 from avatar_client.types import Frame, SessionOptions, State
 
@@ -31,11 +33,14 @@ __all__ = [
     "Cancelled",
     "CapacityError",
     "Connection",
+    "Conversation",
     "DeadlineExceeded",
     "Flow",
     "Frame",
     "InvalidAudio",
     "InvalidRequest",
+    "Moment",
+    "Retry",
     "ServerError",
     "ServerUnavailable",
     "Session",

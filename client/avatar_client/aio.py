@@ -11,6 +11,7 @@ from avatar_client.aio_session import AsyncSession, model_is_ready_async
 from avatar_client.channel import Connection, credentials
 from avatar_client.errors import ServerUnavailable
 from avatar_client.protocol import Flow
+from avatar_client.retry import RETRIABLE, Retry
 from avatar_client.types import SessionOptions
 
 
@@ -61,13 +62,21 @@ class AsyncAvatarClient:
         flow: Flow = Flow(),
         open_timeout_s: float = 15.0,
         response_timeout_s: float = 30.0,
+        retry: Retry = Retry(),
         **changes,
     ) -> AsyncSession:
         """Opens a session and waits until the server has accepted it. As `AvatarClient.open_session`."""
         options = replace(options, **changes) if changes else options
-        session = AsyncSession(self._stub, self.connection, options, flow, response_timeout_s=response_timeout_s)
-        await session._open(open_timeout_s)
-        return session
+        pauses_s = retry.pauses_s()
+        while True:
+            session = AsyncSession(self._stub, self.connection, options, flow, response_timeout_s=response_timeout_s)
+            try:
+                await session._open(open_timeout_s)
+                return session
+            except RETRIABLE:
+                if (pause_s := next(pauses_s, None)) is None:
+                    raise
+            await asyncio.sleep(pause_s)
 
     async def close(self) -> None:
         """Closes the connection and with it all sessions."""

@@ -54,6 +54,11 @@ class AsyncSession:
         self._feeding: asyncio.Task | None = None
         self._call = stub.ModelStreamInfer(self._requests(), metadata=connection.metadata)
 
+    @property
+    def ended(self) -> bool:
+        """Whether `end()` was called."""
+        return self._protocol.ended
+
     async def send(self, pcm: PCM, timeout_s: float | None = None) -> None:
         """Hands audio over; waits while `Flow.max_queued_s` of audio is waiting already. As `Session.send`."""
         samples = to_int16(pcm)

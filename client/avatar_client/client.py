@@ -9,6 +9,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from avatar_client.channel import Connection, credentials, model_is_ready
 from avatar_client.errors import ServerUnavailable, from_status
 from avatar_client.protocol import Flow
+from avatar_client.retry import RETRIABLE, Retry
 from avatar_client.session import Session
 from avatar_client.types import SessionOptions
 
@@ -69,6 +70,7 @@ class AvatarClient:
         flow: Flow = Flow(),
         open_timeout_s: float = 15.0,
         response_timeout_s: float = 30.0,
+        retry: Retry = Retry(),
         **changes,
     ) -> Session:
         """Opens a session and waits until the server has accepted it.
@@ -78,6 +80,7 @@ class AvatarClient:
             flow: limits on what is under way.
             open_timeout_s: how long to wait for the server's acceptance.
             response_timeout_s: how long the server may stay silent while it owes a response.
+            retry: whether and when to try again if nobody answers or the server is full.
             **changes: fields of `SessionOptions`, as in `open_session(avatar="default", fps=30)`.
 
         Raises:
@@ -86,10 +89,17 @@ class AvatarClient:
             CapacityError: the server has no room, or did not admit the session in time.
         """
         options = replace(options, **changes) if changes else options
-        return Session(
-            self._stub, self.connection, options, flow,
-            open_timeout_s=open_timeout_s, response_timeout_s=response_timeout_s,
-        )  # fmt: skip
+        pauses_s = retry.pauses_s()
+        while True:
+            try:
+                return Session(
+                    self._stub, self.connection, options, flow,
+                    open_timeout_s=open_timeout_s, response_timeout_s=response_timeout_s,
+                )  # fmt: skip
+            except RETRIABLE:
+                if (pause_s := next(pauses_s, None)) is None:
+                    raise
+            time.sleep(pause_s)
 
     def statistics(self, model: str = "", timeout_s: float = 5.0) -> service_pb2.ModelStatisticsResponse:
         """Triton's own counters of one model, or of all; open to who sends the administrator's key as metadata."""

@@ -75,6 +75,7 @@ class SessionOptions:
         emotion: name of an emotion; may be changed during the session.
         emotion_intensity: 0 to 1; may be changed during the session.
         seed: seed of blinks and small head motion.
+        live: the server keeps real time: pictures that it cannot make in time are left out (`image` is None then).
     """
 
     avatar: str | None = None
@@ -88,6 +89,7 @@ class SessionOptions:
     emotion: str | None = None
     emotion_intensity: float | None = None
     seed: int | None = None
+    live: bool | None = None
 
     def __post_init__(self):
         for name in ("fps", "sample_rate_hz"):
@@ -123,5 +125,6 @@ class SessionOptions:
             "emotion": self.emotion,
             "emotion_intensity": None if self.emotion_intensity is None else float(self.emotion_intensity),
             "seed": self.seed,
+            "live": self.live,
         }
         return {name: value for name, value in values.items() if value is not None}
