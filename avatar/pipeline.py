@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -27,12 +27,16 @@ FRAMES_IN_FLIGHT = 4
 """Enough for every stage to hold one frame, few enough that an interrupt wastes little work."""
 
 
-class Stages(Protocol):
+Tensor = TypeVar("Tensor")
+"""What one stage hands to the next: an array, or whatever spares copies."""
+
+
+class Stages(Protocol[Tensor]):
     """The five stages; see docs/architecture.md for tensors. Each may be called concurrently."""
 
-    async def audio_encoder(self, audio: np.ndarray) -> np.ndarray: ...
+    async def audio_encoder(self, audio: np.ndarray) -> Tensor: ...
 
-    async def motion(self, features: np.ndarray) -> Motion: ...
+    async def motion(self, features: Tensor) -> Motion: ...
 
     async def rasterizer(
         self,
@@ -41,11 +45,12 @@ class Stages(Protocol):
         pose: np.ndarray,
         previous_blendshapes: np.ndarray,
         previous_pose: np.ndarray,
-    ) -> RasterResult: ...
+    ) -> RasterResult:
+        """Only the landmarks need be an array."""
 
-    async def enhancer(self, raster: np.ndarray, mask: np.ndarray) -> np.ndarray: ...
+    async def enhancer(self, raster: Tensor, mask: Tensor) -> Tensor: ...
 
-    async def stabilizer(self, image: np.ndarray, previous: np.ndarray, motion_vectors: np.ndarray) -> np.ndarray: ...
+    async def stabilizer(self, image: Tensor, previous: np.ndarray, motion_vectors: Tensor) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Producer:
         self._session = session
         self._stages = stages
         self._background = background
+        self._nothing = np.zeros((*background.shape[:2], 4), np.uint8)
         self._outputs = outputs
         self._encoder = encoding.encoder(session.config.encoding, session.config.size, session.config.fps)
         self._epoch = session.epoch
@@ -220,11 +226,11 @@ class Producer:
                 controls.previous_blendshapes,
                 controls.previous_pose,
             )
-            landmarks = result.landmarks * np.float32(config.size / result.raster.shape[0])
+            landmarks = result.landmarks * np.float32(config.size / len(self._background))
             if done is None:
                 return _without_picture(controls, due_s, landmarks)
             image = await self._stages.enhancer(result.raster, result.mask)
-            before = np.zeros_like(image) if previous is None else await previous
+            before = self._nothing if previous is None else await previous
             stable = await self._stages.stabilizer(image, before, result.motion_vectors)
             done.set_result(stable)
         except BaseException as error:

@@ -1,4 +1,10 @@
-"""The five stages as Triton models of the same server, called through BLS."""
+"""The five stages as Triton models of the same server, called through BLS.
+
+What one stage hands to the next is passed on as Triton's own tensor: it stays where it is in shared memory and is
+copied neither here nor into the next request.
+"""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable
@@ -21,12 +27,13 @@ class BlsStages:
     def __init__(self, observe: Callable[[str, float], None]):
         self._observe = observe
 
-    async def audio_encoder(self, audio: np.ndarray) -> np.ndarray:
+    async def audio_encoder(self, audio: np.ndarray) -> pb_utils.Tensor:
         (features,) = await self._call("audio_encoder", {"AUDIO": audio}, "FEATURES")
         return features
 
-    async def motion(self, features: np.ndarray) -> Motion:
-        return Motion(*await self._call("motion", {"FEATURES": features}, "BLENDSHAPES", "POSE", "VISEME"))
+    async def motion(self, features: pb_utils.Tensor) -> Motion:
+        outputs = await self._call("motion", {"FEATURES": features}, "BLENDSHAPES", "POSE", "VISEME")
+        return Motion(*map(_array, outputs))
 
     async def rasterizer(self, avatar, blendshapes, pose, previous_blendshapes, previous_pose) -> RasterResult:
         inputs = {
@@ -36,28 +43,38 @@ class BlsStages:
             "PREVIOUS_BLENDSHAPES": previous_blendshapes,
             "PREVIOUS_POSE": previous_pose,
         }
-        return RasterResult(*await self._call("rasterizer", inputs, "RASTER", "MASK", "MOTION_VECTORS", "LANDMARKS"))
+        *pictures, landmarks = await self._call("rasterizer", inputs, "RASTER", "MASK", "MOTION_VECTORS", "LANDMARKS")
+        return RasterResult(*pictures, _array(landmarks))
 
-    async def enhancer(self, raster: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    async def enhancer(self, raster: pb_utils.Tensor, mask: pb_utils.Tensor) -> pb_utils.Tensor:
         (image,) = await self._call("enhancer", {"RASTER": raster, "MASK": mask}, "IMAGE")
         return image
 
-    async def stabilizer(self, image: np.ndarray, previous: np.ndarray, motion_vectors: np.ndarray) -> np.ndarray:
+    async def stabilizer(
+        self, image: pb_utils.Tensor, previous: np.ndarray, motion_vectors: pb_utils.Tensor
+    ) -> np.ndarray:
         inputs = {"IMAGE": image, "PREVIOUS": previous, "MOTION_VECTORS": motion_vectors}
         (frame,) = await self._call("stabilizer", inputs, "FRAME")
-        return frame
+        return _array(frame)
 
-    async def _call(self, stage: str, inputs: dict[str, np.ndarray], *outputs: str) -> list[np.ndarray]:
-        """Runs a stage on a batch of one; tensors here have no batch axis."""
+    async def _call(self, stage: str, inputs: dict, *outputs: str) -> list[pb_utils.Tensor]:
+        """Runs a stage on a batch of one; arrays here have no batch axis."""
         started_s = time.perf_counter()
         response = await pb_utils.InferenceRequest(
             model_name=stage,
             requested_output_names=list(outputs),
-            inputs=[pb_utils.Tensor(name, np.ascontiguousarray(array)[None]) for name, array in inputs.items()],
+            inputs=[
+                pb_utils.Tensor(name, np.ascontiguousarray(value)[None]) if isinstance(value, np.ndarray) else value
+                for name, value in inputs.items()
+            ],
         ).async_exec()
         if response.has_error():
             raise StageError(stage, response.error().message())
-        # as_numpy gives an array of its own: the shared memory is free again once the response is.
-        arrays = [pb_utils.get_output_tensor_by_name(response, name).as_numpy()[0] for name in outputs]
+        tensors = [pb_utils.get_output_tensor_by_name(response, name) for name in outputs]
         self._observe(stage, 1000 * (time.perf_counter() - started_s))
-        return arrays
+        return tensors
+
+
+def _array(tensor: pb_utils.Tensor) -> np.ndarray:
+    """The tensor as an array of its own, without the batch axis: the shared memory is free once the tensor is."""
+    return tensor.as_numpy()[0]
