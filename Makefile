@@ -1,7 +1,7 @@
 # `make demo` turns a speech file into a talking head; `make test` runs the tests. Both set up what they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-fast lint serve clean
+.PHONY: demo test test-fast lint serve lock audit clean
 
 AUDIO ?= examples/hello.wav
 OUT ?= out.mp4
@@ -24,6 +24,19 @@ test-fast: $(VENV)/.test
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+# Versions and hashes of everything that serving installs; after a change of pyproject.toml.
+lock: $(VENV)/.supply-chain
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		--python-version 3.10 pyproject.toml -o requirements.lock
+
+# Consistency, bill of materials (build/sbom.json) and, with network, known vulnerabilities.
+audit: $(VENV)/.supply-chain
+	scripts/audit $(VENV)
+
+$(VENV)/.supply-chain: $(VENV)/.serving
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[supply-chain]'
+	touch $@
 
 $(VENV)/bin/python:
 	scripts/make_venv $(VENV) $(PYTHON)
