@@ -12,6 +12,7 @@ LOOKAHEADS_MS = (200, 80)
 """80 answers sooner: the lips prepare a sound later, and the networks run two and a half times as often."""
 EVENTS = ("interrupt", "keyframe", "close")
 AVATAR_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 IN_STREAM = ("emotion", "emotion_intensity", "event")
 """Parameters that any request of a session may carry, not only the first."""
 
@@ -28,6 +29,7 @@ class SessionConfig:
     lookahead_ms: audio that must follow a frame's own time before the frame is made.
     emotion, emotion_intensity: one of `avatar.emotion.EMOTIONS`, and 0 to 1.
     seed: of blinks, gaze and sway; the same seed and audio give the same frames.
+    traceparent: W3C trace context; the server makes spans of the session in this trace, if it traces at all.
     live: keep real time; frames that the server cannot make in time come without their picture.
     """
 
@@ -42,6 +44,7 @@ class SessionConfig:
     emotion_intensity: float = 1.0
     seed: int = 0
     live: bool = False
+    traceparent: str = ""
 
     def __post_init__(self):
         _require(8000 <= self.sample_rate_hz <= 48000, "sample_rate", "8000 to 48000 Hz", self.sample_rate_hz)
@@ -54,6 +57,8 @@ class SessionConfig:
         _one_of("emotion", self.emotion, EMOTIONS)
         _require(0 <= self.emotion_intensity <= 1, "emotion_intensity", "0 to 1", self.emotion_intensity)
         _require(0 <= self.seed < 2**63, "seed", "0 to 2^63 - 1", self.seed)
+        is_trace = not self.traceparent or bool(TRACEPARENT.fullmatch(self.traceparent))
+        _require(is_trace, "traceparent", "00-<32 hex digits>-<16 hex digits>-<2 hex digits>", self.traceparent)
         _require(not (self.alpha and self.encoding != "raw"), "alpha", "false unless encoding is raw", self.alpha)
 
     @classmethod

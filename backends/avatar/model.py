@@ -23,6 +23,7 @@ from front.metrics import Metrics
 from front.reply import Cancelled, Reply
 from front.sessions import Open, Sessions
 from front.stages import BlsStages
+from front.tracing import Tracing
 
 from avatar import catalog, compositor, encoding
 from avatar.config import FRAME_RATES, FRAME_SIZE
@@ -62,6 +63,7 @@ class TritonPythonModel:
         )
         self.metrics = Metrics(self.limit)
         self.stages = BlsStages(self.metrics.stage)
+        self.tracing = Tracing()
         self.background = functools.lru_cache(maxsize=16)(catalog.background)
         self.sweeper = None
         self.settling = set()
@@ -150,8 +152,11 @@ class TritonPythonModel:
         if replaced is not None:
             self._note_closed(replaced, "replaced")
         session = Session(config)
-        producer = Producer(session, self.stages, self.background(folder), call.outputs)
+        trace = self.tracing.begin(config.traceparent)
+        stages = self.stages if trace is None else trace.around(self.stages)
+        producer = Producer(session, stages, self.background(folder), call.outputs)
         entry = self.sessions.open(call.key, session, producer, call.outputs)
+        entry.trace = trace
         self.metrics.sessions.increment(1)
         self.metrics.sessions_active.set(len(self.sessions))
         _log(entry)(
@@ -209,6 +214,11 @@ class TritonPythonModel:
         task.add_done_callback(self.settling.discard)
         self.metrics.closed(reason)
         self.metrics.sessions_active.set(len(self.sessions))
+        if entry.trace is not None:
+            entry.trace.end(
+                session=label(entry.key), reason=reason, audio_s=entry.audio_s, frames=entry.frames,
+                dropped=entry.dropped, late=entry.late, interrupts=entry.session.epoch,
+            )  # fmt: skip
         # The text of an error that is no AvatarError stands in the log already, with its traceback.
         detail = f" ({error})" if isinstance(error, AvatarError) else ""
         _log(entry)(

@@ -75,6 +75,7 @@ class SessionOptions:
         emotion: name of an emotion; may be changed during the session.
         emotion_intensity: 0 to 1; may be changed during the session.
         seed: seed of blinks and small head motion.
+        traceparent: W3C trace context, for a server that traces sessions.
         live: the server keeps real time: pictures that it cannot make in time are left out (`image` is None then).
     """
 
@@ -90,6 +91,7 @@ class SessionOptions:
     emotion_intensity: float | None = None
     seed: int | None = None
     live: bool | None = None
+    traceparent: str | None = None
 
     def __post_init__(self):
         for name in ("fps", "sample_rate_hz"):
@@ -126,5 +128,6 @@ class SessionOptions:
             "emotion_intensity": None if self.emotion_intensity is None else float(self.emotion_intensity),
             "seed": self.seed,
             "live": self.live,
+            "traceparent": self.traceparent,
         }
         return {name: value for name, value in values.items() if value is not None}

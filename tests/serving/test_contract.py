@@ -84,7 +84,8 @@ def test_frames_do_not_depend_on_the_chunks(toy_server):
 
 
 def test_sound_reaches_the_picture(toy_server):
-    loud = np.full(RATE_HZ, 16384, np.int16)
+    # A square wave of 200 Hz: what is no voice, as a constant, does not reach the networks.
+    loud = np.where(np.arange(RATE_HZ) // 40 % 2, 16384, -16384).astype(np.int16)
     frames = run(toy_server, [np.concatenate([np.zeros_like(loud), loud])], {"alpha": True}, ("FRAME",)).frames()
     jaw = [int(frame["FRAME"][0, 0, 0]) for frame in frames]
     # The toy network opens the jaw by the mean of |audio|, 0.5 here.

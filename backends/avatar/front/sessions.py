@@ -27,6 +27,7 @@ class Open:
         last_frame_s: when the latest frame was sent, None before the first.
         interrupted_s: when an interrupt came whose frame at rest has not been sent, else None.
         frames, dropped, late: frames sent; of them without their picture; of them after their time.
+        trace: what `front.tracing` notes of it, None if it is not traced.
         is_canary: whether it only tries whether all works, as `avatar_server.canary` does.
         is_open: false once it has ended; requests that still wait for their turn then find it so.
     """
@@ -47,6 +48,7 @@ class Open:
     dropped: int = 0
     late: int = 0
     is_open: bool = True
+    trace: object | None = None
 
     @property
     def is_canary(self) -> bool:
