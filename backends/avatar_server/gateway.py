@@ -252,6 +252,8 @@ class _Stream:
     async def run(self) -> None:
         call = self._upstream()
         sender = asyncio.ensure_future(self._send(call))
+        # What ends the client's side of the stream ends this coroutine too; nobody else asks for it.
+        sender.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             while (response := await call.read()) is not grpc.aio.EOF:
                 if (response := self._checked(response)) is not None:
