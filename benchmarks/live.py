@@ -27,6 +27,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 OUTPUTS = ("INDEX", "PTS", "AUDIO_OUT", "STATE")
 INTERRUPTED = 2
 EASE_FRAMES = 5
+LATE_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Paced:
         latency_ms: [frames] from the sending of the audio up to a frame's time and look-ahead to its arrival; negative
             where the server was early.
         gap_ms: [frames - 1] between arrivals.
-        late: frames that a player which starts with the first frame misses by more than one frame.
+        late: frames whose latency is above LATE_MS: later than a player with so much in store needs them.
         dropped: frames without a picture.
         skew_frames: largest distance of a frame's time from that of the sound delivered with it and before it.
         drift_ms: how much the median latency of the last fifth is above that of the first.
@@ -129,7 +130,7 @@ def _evaluate(session: WireSession, plan: Plan, chunks: int) -> Paced:
     needed = np.ceil((pts_s + plan.lookahead_ms / 1000) / chunk_s - 1e-6).astype(int)
     latency_ms = 1000 * (at_s - sent_s[np.minimum(needed - 1, chunks)])
     samples = np.cumsum([0] + [a.samples for a in frames])[:-1]
-    late = np.count_nonzero(at_s - at_s[0] > pts_s - pts_s[0] + 1 / plan.fps)
+    late = np.count_nonzero(latency_ms > LATE_MS)
     fifth = max(1, len(frames) // 5)
     return Paced(
         frames=len(frames),
@@ -291,7 +292,7 @@ def lines_of_paced(results: list[Paced], plan: Plan) -> list[Line]:
     return [
         *lines,
         Line("gap between frames, standard deviation", gaps.std(), "ms"),
-        Line("late frames", 100 * sum(r.late for r in results) / frames, "%", 0.1),
+        Line(f"frames later than {LATE_MS} ms", 100 * sum(r.late for r in results) / frames, "%", 0.1),
         Line("frames without picture", 100 * sum(r.dropped for r in results) / frames, "%", 0.1),
         Line("A/V skew", max(r.skew_frames for r in results), "frames", 1),
         Line("drift of the latency", max(r.drift_ms for r in results), "ms", 1000 / plan.fps),
@@ -354,7 +355,7 @@ async def measure_hour(address: str, server, plan: Plan) -> list[Line]:
 
 
 @contextmanager
-def serving(address: str | None, sessions: int, is_direct: bool):
+def serving(address: str | None, sessions: int):
     """The address to measure, and the server if it was started here."""
     if address:
         yield address, None
@@ -395,7 +396,7 @@ def main(argv: list[str] | None = None) -> int:
         size=arguments.size, encoding=arguments.encoding, live=arguments.live, chunk_ms=arguments.chunk_ms,
         lookahead_ms=arguments.lookahead_ms, interrupts=arguments.interrupts, speech=speech_of(arguments.audio, 16_000),
     )  # fmt: skip
-    with serving(arguments.server, plan.sessions, False) as (address, server):
+    with serving(arguments.server, plan.sessions) as (address, server):
         if arguments.hour:
             lines = asyncio.run(measure_hour(address, server, plan))
         else:
