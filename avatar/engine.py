@@ -109,7 +109,13 @@ class OpenVinoEngine:
             core.set_property({"CACHE_DIR": str(config.cache_dir / "openvino")})
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = config.precision if config.precision != "auto" else ("bf16" if has_bf16 else "f32")
-        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": precision}
+        # Each model is a process of its own: pinned, their threads would meet on the first core and leave others idle.
+        options = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            "INFERENCE_PRECISION_HINT": precision,
+            "ENABLE_CPU_PINNING": "NO",
+        }
         if config.threads:
             options["INFERENCE_NUM_THREADS"] = str(config.threads)
         self.name = f"openvino {precision}"

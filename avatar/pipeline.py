@@ -26,6 +26,9 @@ DROP_AFTER_S = 0.1
 FRAMES_IN_FLIGHT = 4
 """Enough for every stage to hold one frame, few enough that an interrupt wastes little work."""
 
+WINDOWS_IN_FLIGHT = 2
+"""While `motion` has one, `audio_encoder` has the next: one at a time, the two stages together would set the pace."""
+
 
 Tensor = TypeVar("Tensor")
 """What one stage hands to the next: an array, or whatever spares copies."""
@@ -100,7 +103,7 @@ class Producer:
         self._encoder = encoding.encoder(session.config.encoding, session.config.size, session.config.fps)
         self._epoch = session.epoch
         self._pending: deque[asyncio.Task[Frame]] = deque()
-        self._window: asyncio.Task[Motion] | None = None
+        self._windows: deque[asyncio.Task[Motion]] = deque()
         self._stale: set[asyncio.Task] = set()
         self._previous: asyncio.Future[np.ndarray] | None = None
         self._shown: Controls | None = None
@@ -140,60 +143,59 @@ class Producer:
 
     async def settle_down(self) -> None:
         """Waits for the calls of stages that are under way: they cannot be called back."""
-        running = [*self._pending, *self._stale, *filter(None, [self._window])]
+        running = [*self._pending, *self._stale, *self._windows]
         self._pending.clear()
         self._stale.clear()
-        self._window = None
+        self._windows.clear()
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _next(self, epoch: int) -> Frame | None:
         """The next frame, or None where first a window had to be waited for."""
         self._top_up()
         head = self._pending[0] if self._pending else None
-        running = set(filter(None, [head, self._window]))
+        window = self._windows[0] if self._windows else None
+        running = set(filter(None, [head, window]))
         if not running:
             raise AssertionError("a frame within the bound can be made")
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         if self._session.epoch != epoch:
             return None
-        if self._window is not None and self._window.done():
-            motion = self._window.result()
-            # The next window is analyzed while the frames of this one are rendered.
-            self._window = self._start()
-            self._session.settle(epoch, motion)
+        if window is not None and window.done():
+            self._windows.popleft()
+            self._session.settle(epoch, window.result())
+            self._top_up()
         if head is not None and head.done():
             return self._pending.popleft().result()
         return None
 
     def _top_up(self) -> None:
-        """Starts frames until enough are in flight, and a window if none is."""
+        """Starts windows, then frames, until enough of each are in flight."""
+        while len(self._windows) < WINDOWS_IN_FLIGHT:
+            window = next(self._session.windows(), None)
+            if window is None:
+                break
+            self._windows.append(asyncio.create_task(self._analyze(window)))
         while len(self._pending) < FRAMES_IN_FLIGHT:
             controls = next(self._session.controls(), None)
             if controls is None:
                 break
             self._pending.append(asyncio.create_task(self._frame(*self._scheduled(controls))))
-        if self._window is None:
-            self._window = self._start()
 
     def _drop_stale(self) -> None:
         """What was begun before an interrupt runs to its end, unseen."""
         if self._epoch == self._session.epoch:
             return
         self._epoch = self._session.epoch
-        for task in [*self._pending, *filter(None, [self._window])]:
+        for task in [*self._pending, *self._windows]:
             self._stale.add(task)
             task.add_done_callback(self._forget)
         self._pending.clear()
-        self._window = None
+        self._windows.clear()
 
     def _forget(self, task: asyncio.Task) -> None:
         self._stale.discard(task)
         if not task.cancelled():
             task.exception()  # marked as seen: nobody waits for it any more
-
-    def _start(self) -> asyncio.Task[Motion] | None:
-        window = next(self._session.windows(), None)
-        return None if window is None else asyncio.create_task(self._analyze(window))
 
     async def _analyze(self, window: Window) -> Motion:
         if not window.is_active:

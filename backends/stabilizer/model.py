@@ -13,9 +13,11 @@ class TritonPythonModel:
     """Stateless: the caller keeps the picture before."""
 
     def initialize(self, args):
-        # The first call loads compiled kernels; a client's first frame must not wait for them.
-        picture = np.zeros((FRAME_SIZE, FRAME_SIZE, 4), np.uint8)
-        stabilize(picture, picture, np.zeros((FRAME_SIZE, FRAME_SIZE, 2), np.float16))
+        # The first calls load compiled kernels, and a client's frame must not wait for them. Transparent pictures and
+        # such without motion take other ways than the rest.
+        opaque = np.full((FRAME_SIZE, FRAME_SIZE, 4), 255, np.uint8)
+        for motion in (0.0, np.nan):
+            stabilize(opaque, opaque, np.full((FRAME_SIZE, FRAME_SIZE, 2), motion, np.float16))
 
     def execute(self, requests):
         return [self._respond(request) for request in requests]

@@ -33,6 +33,13 @@ def test_runs(tmp_path, engine_name, batch):
     assert engine.name.startswith(engine_name)
 
 
+def test_no_thread_is_bound_to_a_core(tmp_path):
+    """Models are processes of their own: bound threads of several would meet on one core."""
+    pytest.importorskip("openvino")
+    engine = loaded(tmp_path, networks.scale(3))
+    assert not engine._request.get_compiled_model().get_property("ENABLE_CPU_PINNING")
+
+
 def test_results_are_the_callers_own(tmp_path, engine_name):
     engine = loaded(tmp_path, networks.scale(2), engine_name)
     first = engine.run({"X": np.ones((1, 4), np.float32)})["Y"]

@@ -168,6 +168,27 @@ async def test_windows_merge_to_the_offline_result():
     np.testing.assert_allclose([frame.blendshapes[30] for frame in frames], expected, atol=1e-5)
 
 
+async def test_a_window_is_encoded_while_the_one_before_is_with_motion():
+    class Meeting(FakeStages):
+        """`motion` of the first window ends only once `audio_encoder` was called for the second."""
+
+        def __init__(self):
+            super().__init__()
+            self.second = asyncio.Event()
+
+        async def audio_encoder(self, audio):
+            if self.calls["audio_encoder"] == 1:
+                self.second.set()
+            return await super().audio_encoder(audio)
+
+        async def motion(self, features):
+            await asyncio.wait_for(self.second.wait(), 5)
+            return await super().motion(features)
+
+    frames = await play(speech_like(1, 16000), [16000], stages=Meeting(), outputs=frozenset({"VISEME"}))
+    assert len(frames) == 30
+
+
 async def test_interrupt_takes_back_what_was_not_delivered_and_eases_to_rest():
     session = Session(SessionConfig())
     producer = Producer(session, FakeStages(), BACKGROUND, ALL)
