@@ -195,7 +195,8 @@ def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plat
     upper = np.stack([flat[54] + (0.024, 0.010), flat[35] + (0.004, -0.006), flat[33] + (0, -0.005),
                       flat[31] + (-0.004, -0.006), flat[48] + (-0.024, 0.010)])  # fmt: skip
     jaw = signed_distance(plate, np.concatenate([cheeks + (0, -0.012), upper]))
-    beard = smoothstep(jaw, -0.006, 0.006) * (1 - lip)
+    turned = smoothstep(-np.abs(x - flat[33, 0]), -0.066, -0.046)  # the painted plane is stretched further aside
+    beard = smoothstep(jaw, -0.006, 0.006) * turned * (1 - lip)
 
     count = 320
     freckled = np.stack([random.normal(0, 0.034, count), random.normal(0.006, 0.016, count)], 1) + flat[30]

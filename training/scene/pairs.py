@@ -18,7 +18,6 @@ import numpy as np
 from training.person import Person
 from training.render_config import RenderConfig
 from training.scene.expressions import sample
-from training.scene.figure import Look
 from training.scene.render import LookRenderer
 
 SEEN = ("template", "expression_basis", "pose_basis", "skinning_weights", "joint_regressor", "faces", "part")
@@ -26,7 +25,7 @@ SEEN = ("template", "expression_basis", "pose_basis", "skinning_weights", "joint
 
 
 def fingerprint(config: RenderConfig) -> str:
-    """Twelve digits that change with what the picture shows: surface, strands, look and camera.
+    """Twelve digits that change with what the picture shows: surface, strands, the person's look and camera.
 
     How the files are packed, how the texture is laid out and what is written about the avatar do not matter.
     """
@@ -36,7 +35,7 @@ def fingerprint(config: RenderConfig) -> str:
         with np.load(path) as arrays:
             for name in sorted(names or arrays.files):
                 digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
-    digest.update(repr((Look.of(person), person.portrait)).encode())
+    digest.update(repr((sorted(person.look.items()), person.portrait)).encode())
     return digest.hexdigest()[:12]
 
 

@@ -25,11 +25,13 @@ class SkinLook:
     scatter_m: radius of red scattering; green and blue follow.
     scalp: linear color under the hair.
     relief: strength of the relief.
+    sheen: of the fine down; its light is white, so that dark skin takes less.
     """
 
     scatter_m: float = 0.0024
     scalp: tuple[float, float, float] = (0.065, 0.039, 0.028)
     relief: float = 1.0
+    sheen: float = 0.05
 
 
 def painted(graph: Graph, plate: Plate, pixels: np.ndarray, name: str) -> tuple[Socket, Socket]:
@@ -54,6 +56,6 @@ def skin_material(look: SkinLook, plate: Plate, surface: np.ndarray, relief: np.
         "BURLEY", Base_Color=color, Roughness=roughness, IOR=1.42, Specular_IOR_Level=graph.scaled(scalp, -0.4, 0.5),
         Subsurface_Weight=graph.scaled(scalp, -0.8, 1.0), Subsurface_Radius=radius, Subsurface_Scale=1.0,
         Coat_Weight=graph.scaled(lip, 0.22, 0.05), Coat_Roughness=0.26,
-        Sheen_Weight=0.05, Sheen_Roughness=0.4, Normal=graph.bump(graph.scaled(height, RELIEF_UNIT_M), look.relief),
+        Sheen_Weight=look.sheen, Sheen_Roughness=0.4, Normal=graph.bump(graph.scaled(height, RELIEF_UNIT_M), look.relief),
     )  # fmt: skip
     return graph.surface(shader)
