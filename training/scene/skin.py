@@ -56,6 +56,7 @@ def skin_material(look: SkinLook, plate: Plate, surface: np.ndarray, relief: np.
         "BURLEY", Base_Color=color, Roughness=roughness, IOR=1.42, Specular_IOR_Level=graph.scaled(scalp, -0.4, 0.5),
         Subsurface_Weight=graph.scaled(scalp, -0.8, 1.0), Subsurface_Radius=radius, Subsurface_Scale=1.0,
         Coat_Weight=graph.scaled(lip, 0.22, 0.05), Coat_Roughness=0.26,
-        Sheen_Weight=look.sheen, Sheen_Roughness=0.4, Normal=graph.bump(graph.scaled(height, RELIEF_UNIT_M), look.relief),
+        Sheen_Weight=look.sheen, Sheen_Roughness=0.4,
+        Normal=graph.bump(graph.scaled(height, RELIEF_UNIT_M), look.relief),
     )  # fmt: skip
     return graph.surface(shader)
