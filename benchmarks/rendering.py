@@ -16,7 +16,7 @@ import numpy as np
 from avatar.enhancer import IMAGE, enhance
 from benchmarks.landmarks import Detector, distance_px, face_mesh
 from benchmarks.similarity import ms_ssim, psnr_db, ssim
-from training.enhancer.pairs import TRAIN, Pairs, load_pairs, read_manifest
+from training.enhancer.pairs import TRAIN, Pairs, load_pairs, name_of, read_manifest
 
 REGIONS = ("frame", "face", "mouth")
 FACE_LANDMARKS, MOUTH_LANDMARKS = slice(0, 68), slice(48, 68)
@@ -190,7 +190,7 @@ def main() -> None:
     background = cv2.cvtColor(cv2.imread(str(options.avatar / "background.png")), cv2.COLOR_BGR2RGB)
     comparisons = compare(pairs, onnx_enhance(options.model), background)
     print(table(comparisons))
-    print(change_lines(comparisons, {entry.picture.stem: entry.picture.parent.name for entry in held_out}))
+    print(change_lines(comparisons, {name_of(entry, options.avatar): entry.picture.parent.name for entry in held_out}))
     detect = face_mesh()
     print(landmark_lines(comparisons, detect) if detect else "landmarks: needs mediapipe, see benchmarks/landmarks.py")
     options.sheets.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,14 @@
 """The manifest of path-traced frames, and where errors count."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from training.enhancer.attention import EMPTY, FACE, FOCUS, attention_map
-from training.enhancer.pairs import read_manifest, read_picture
+from training.enhancer.pairs import load_pairs, name_of, read_manifest, read_picture
 from training.enhancer.synthetic import synthetic_pairs
 
 LINE = {"file": "a.png", "blendshapes": [0.0] * 52, "pose": [0.0] * 6, "split": "train"}
@@ -75,3 +76,16 @@ def test_closed_mouth_still_counts():
     x, y = landmarks[48:60].mean(axis=0)
     mask = np.ones((256, 256), np.uint8)
     assert attention_map(mask, landmarks)[round(y), round(x)] == FOCUS
+
+
+def test_pairs_of_two_avatars_join_under_names_of_their_own(tmp_path):
+    avatar, other = Path("avatars/default"), tmp_path / "other"
+    other.symlink_to(avatar.resolve())
+    (tmp_path / "rest").mkdir()
+    cv2.imwrite(str(tmp_path / "rest" / "00000.png"), np.full((512, 512, 4), 90, np.uint8))
+    write_manifest(tmp_path, {**LINE, "file": "rest/00000.png"})
+    entries = read_manifest(tmp_path)
+    both = load_pairs(entries, avatar).joined(load_pairs(entries, other))
+    assert both.names == ("default/rest/00000", "other/rest/00000")
+    assert both.names[1] == name_of(entries[0], other)
+    assert (both.truth == 90).all() and both.mask[0].any()

@@ -1,20 +1,28 @@
-"""Command line: `python -m training.enhancer --pairs runs/pairs --avatar avatars/default --minutes 45`."""
+"""Command line: `python -m training.enhancer --pairs runs/pairs --avatar avatars/default --minutes 45`.
+
+One network serves several avatars: name a folder of pairs for each, in the same order.
+"""
 
 import argparse
 from datetime import datetime
+from functools import reduce
 from pathlib import Path
 
 import torch
 
 from avatar.networks.enhancer import EnhancerConfig
 from training.enhancer.config import TrainingConfig
-from training.enhancer.pairs import TRAIN, Entry, Pairs, load_pairs, read_manifest
+from training.enhancer.pairs import TRAIN, Entry, Pairs, load_pairs, name_of, read_manifest
 from training.enhancer.synthetic import synthetic_pairs
 from training.enhancer.trainer import Report, Trainer
 
 
 def main() -> None:
     options = _parser().parse_args()
+    if len(options.pairs) != len(options.avatar):
+        raise SystemExit(
+            f"there must be one --avatar for each --pairs, got {len(options.avatar)} for {len(options.pairs)}"
+        )
     torch.set_num_threads(options.threads)
     config = TrainingConfig(
         steps=options.steps,
@@ -24,12 +32,13 @@ def main() -> None:
         seed=options.seed,
     )
     network = EnhancerConfig()
+    sources = list(zip(options.pairs, options.avatar, strict=True))
     if options.quick:
         config = TrainingConfig(steps=20, batch=1, report_steps=5)
         network = EnhancerConfig(channels=(16, 32, 64), blocks=(1, 1, 1))
         pairs = synthetic_pairs(4, size_px=128)
     else:
-        pairs = load_pairs(_training_entries(options.pairs), options.avatar)
+        pairs = reduce(Pairs.joined, (load_pairs(_training_entries(folder), avatar) for folder, avatar in sources))
     trainer = Trainer(config, network)
     checkpoint = options.output / "enhancer.pt"
     if options.start_from is not None:
@@ -42,11 +51,12 @@ def main() -> None:
     def refresh(pairs: Pairs) -> Pairs:
         if not options.follow:
             return pairs
-        new = [entry for entry in _training_entries(options.pairs) if entry.picture.stem not in pairs.names]
-        if not new:
-            return pairs
-        _log(f"{len(new)} new pairs")
-        return pairs.joined(load_pairs(new, options.avatar))
+        for folder, avatar in sources:
+            new = [entry for entry in _training_entries(folder) if name_of(entry, avatar) not in pairs.names]
+            if new:
+                _log(f"{len(new)} new pairs of {avatar.name}")
+                pairs = pairs.joined(load_pairs(new, avatar))
+        return pairs
 
     trainer.run(pairs, checkpoint, report=_log, refresh=refresh)
     _log(f"wrote {checkpoint}")
@@ -63,8 +73,12 @@ def _log(line: str | Report) -> None:
 def _parser() -> argparse.ArgumentParser:
     defaults = TrainingConfig()
     parser = argparse.ArgumentParser(prog="python -m training.enhancer", description=__doc__)
-    parser.add_argument("--pairs", type=Path, default=Path("runs/pairs"), help="folder with manifest.jsonl")
-    parser.add_argument("--avatar", type=Path, default=Path("avatars/default"), help="folder of the avatar")
+    parser.add_argument(
+        "--pairs", type=Path, nargs="+", default=[Path("runs/pairs")], help="folders with manifest.jsonl"
+    )
+    parser.add_argument(
+        "--avatar", type=Path, nargs="+", default=[Path("avatars/default")], help="the avatar of each folder"
+    )
     parser.add_argument("--output", type=Path, default=Path("runs/enhancer"), help="folder of the checkpoint")
     parser.add_argument("--steps", type=int, default=defaults.steps, help="optimizer steps; 0: as --minutes allows")
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="length of the run; 0: as --steps says")

@@ -18,7 +18,7 @@ class Pairs:
     """N pairs in memory; H = W = 512 unless a test says otherwise.
 
     Attributes:
-        names: [N] of the path-traced pictures.
+        names: [N] avatar, clip and picture.
         raster: [N, H, W, 4] uint8, straight-alpha RGBA.
         mask: [N, H, W] uint8, part ids.
         truth: [N, H, W, 4] uint8, straight-alpha RGBA.
@@ -108,6 +108,11 @@ def _entry(folder: Path, line: dict, where: str) -> Entry:
     return Entry(folder / line["file"], blendshapes, pose, line["split"])
 
 
+def name_of(entry: Entry, avatar: Path) -> str:
+    """Avatar, clip and picture: unique among the pairs of all avatars."""
+    return f"{avatar.name}/{entry.picture.parent.name}/{entry.picture.stem}"
+
+
 def load_pairs(entries: Iterable[Entry], avatar: Path) -> Pairs:
     """Reads the path-traced pictures and draws the raster of each with the avatar's files as they are now."""
     from avatar.rasterizer import Renderer
@@ -118,7 +123,7 @@ def load_pairs(entries: Iterable[Entry], avatar: Path) -> Pairs:
         frame = renderer.render(entry.blendshapes, entry.pose, entry.blendshapes, entry.pose)
         rows.append(
             (
-                entry.picture.stem,
+                name_of(entry, avatar),
                 frame.raster,
                 frame.mask,
                 read_picture(entry.picture),
