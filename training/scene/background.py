@@ -1,14 +1,15 @@
-"""The plate behind the head, a quiet room out of focus: `python -m training.scene.background --out plate.png`."""
+"""The plate behind the head, a quiet room out of focus: `python -m training.scene.background --person default`."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bpy
 import numpy as np
 
+from training.person import Person
 from training.scene.graph import Graph
 from training.scene.studio import Camera, configure_cycles, place_camera
 
@@ -28,11 +29,23 @@ class Box:
     glow: float = 0.0
 
 
+WALLS = ((0.46, 0.465, 0.46), (0.30, 0.36, 0.34), (0.47, 0.42, 0.36), (0.24, 0.29, 0.36))
+"""Grey, sage, sand and slate; the seed chooses."""
+
+
 def room(seed: int) -> list[Box]:
-    """Wall, window with daylight, shelf with books, desk, lamp and a plant's leaves."""
+    """Wall, window with daylight, shelf with books, desk, lamp and a plant's leaves; odd seeds have the window on the
+    left of the picture, even ones on the right."""
+    boxes = _room(seed)
+    if seed % 2:
+        return boxes
+    return [replace(box, center=(-box.center[0], *box.center[1:])) for box in boxes]
+
+
+def _room(seed: int) -> list[Box]:
     random = np.random.default_rng(seed)
     boxes = [
-        Box((0.0, 0.0, -3.3), (8.0, 5.0, 0.1), (0.46, 0.465, 0.46)),
+        Box((0.0, 0.0, -3.3), (8.0, 5.0, 0.1), WALLS[(seed - 1) // 2 % len(WALLS)]),
         Box((-2.9, 0.0, -1.0), (0.1, 5.0, 6.0), (0.45, 0.45, 0.44)),
         Box((0.0, -1.25, -1.5), (8.0, 0.1, 5.0), (0.16, 0.115, 0.085)),
         Box((-0.78, 0.40, -3.22), (0.62, 1.15, 0.04), (0.80, 0.90, 1.0), 0.62),
@@ -114,13 +127,15 @@ def render_background(out: Path, size_px: int, samples: int, threads: int, seed:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("avatars/default/background.png"), help="the plate")
+    parser.add_argument("--person", default="default", help="a file of training/people/, which says the seed")
+    parser.add_argument("--out", type=Path, help="the plate; by default avatars/<person>/background.png")
     parser.add_argument("--size", type=int, default=512, help="pixels")
     parser.add_argument("--samples", type=int, default=64, help="paths a pixel")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--seed", type=int, default=1, help="of books and leaves")
     options = parser.parse_args()
-    render_background(options.out, options.size, options.samples, options.threads, options.seed)
+    person = Person.load(options.person)
+    out = options.out or Path("avatars") / person.name / "background.png"
+    render_background(out, options.size, options.samples, options.threads, person.background_seed)
 
 
 if __name__ == "__main__":
