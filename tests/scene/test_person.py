@@ -37,13 +37,14 @@ def test_an_unknown_key_is_refused_by_name():
         from_table(Person, {"name": "x", "summary": "", "morphs": {}, "cut": {"fringe": 1.0}})
 
 
-def test_the_avatar_file_states_license_sources_and_camera():
-    person = Person.load("default")
+@pytest.mark.parametrize("name", [path.parent.name for path in sorted(Path("avatars").glob("*/avatar.toml"))])
+def test_the_avatar_file_states_license_sources_and_camera(name):
+    person = Person.load(name)
     written = tomllib.loads(avatar_toml(person))
     assert written["license"] == "CC0-1.0"
     assert all(source["license"] == "CC0-1.0" and source["what"] for source in written["sources"])
     assert written["camera"]["fov_deg"] == person.portrait.fov_deg
-    shipped = tomllib.loads(Path("avatars/default/avatar.toml").read_text())
+    shipped = tomllib.loads(Path(f"avatars/{name}/avatar.toml").read_text())
     assert shipped == written
 
 

@@ -1,4 +1,4 @@
-"""The head that ships: anatomy that must hold whatever the face looks like."""
+"""The heads that ship: anatomy that must hold whatever the face looks like."""
 
 from pathlib import Path
 
@@ -10,13 +10,18 @@ from avatar.blendshapes import INDEX
 from avatar.head import Head, Joint, Part
 from tests.head.rays import front_depth
 
-HEAD_FILE = Path(__file__).parents[2] / "avatars" / "default" / "head.npz"
+HEAD_FILES = sorted((Path(__file__).parents[2] / "avatars").glob("*/head.npz"))
 MM = 1e-3
 
 
+@pytest.fixture(scope="module", params=HEAD_FILES, ids=lambda path: path.parent.name)
+def head_file(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def head():
-    return Head.load(HEAD_FILE)
+def head(head_file):
+    return Head.load(head_file)
 
 
 def posed(head, pose=np.zeros(6), **coefficients):
@@ -32,10 +37,10 @@ def vertices_of(head, part):
     return np.unique(head.faces[head.part == part])
 
 
-def test_sizes_fit_a_real_time_budget(head):
-    assert 12_000 <= len(head.template) <= 24_000
-    assert 24_000 <= len(head.faces) <= 42_000
-    assert HEAD_FILE.stat().st_size < 4e6
+def test_sizes_fit_a_real_time_budget(head, head_file):
+    assert 10_000 <= len(head.template) <= 16_000
+    assert 20_000 <= len(head.faces) <= 27_000
+    assert head_file.stat().st_size < 4e6
 
 
 def test_it_is_an_adult_in_meters_that_looks_along_z(head):
@@ -113,7 +118,11 @@ def test_eyeballs_stay_behind_the_lids(head, blink):
     skin = front_depth(vertices, head.faces[head.part == Part.SKIN], *eye_window(head))
     eyes = front_depth(vertices, head.faces[head.part == Part.EYES], *eye_window(head))
     seen = np.isfinite(eyes) & (eyes > np.where(np.isfinite(skin), skin, -np.inf))
-    assert holes(seen) == (0 if blink == 1 else 1)
+    assert holes(seen) <= 1
+    if blink <= 0.5:
+        assert holes(seen) == 1
+    if blink == 1:  # narrow eyes are shut a little before
+        assert holes(seen) == 0
 
 
 def eye_window(head):
