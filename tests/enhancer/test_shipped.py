@@ -1,4 +1,4 @@
-"""The weights that ship, on the default avatar as the rasterizer draws it."""
+"""The weights that ship, on every avatar as the rasterizer draws it."""
 
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,10 @@ def network():
     return partial(enhance, engine.load(path, engine.EngineConfig(precision="f32")).run)
 
 
-@pytest.fixture(scope="module")
-def frames():
+@pytest.fixture(scope="module", params=sorted(path.parent.name for path in Path("avatars").glob("*/avatar.toml")))
+def frames(request):
     """Rasters and masks of a face at rest and of an open mouth."""
-    renderer = Renderer.load("avatars/default")
+    renderer = Renderer.load(f"avatars/{request.param}")
     pose = np.zeros(6, np.float32)
     faces = np.zeros((2, BLENDSHAPE_COUNT), np.float32)
     faces[1, INDEX["jawOpen"]] = 0.6
