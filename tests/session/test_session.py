@@ -11,7 +11,7 @@ from avatar.config import WindowConfig
 from avatar.errors import InvalidAudioError, InvalidParameterError, SessionNotFoundError
 from avatar.pipeline import Producer
 from avatar.session import EASE_FRAMES, INTERRUPTED, Session
-from avatar.session_config import InStream, SessionConfig
+from avatar.session_config import LOOKAHEADS_MS, InStream, SessionConfig
 from tests.session.fakes import BACKGROUND, CONTEXT_ROWS, SIZE, FakeStages
 
 ALL = frozenset({"FRAME", "LANDMARKS", "BLENDSHAPES"})
@@ -142,8 +142,9 @@ async def test_motion_at_the_same_time_is_the_same_at_every_frame_rate():
         np.testing.assert_allclose(slow.blendshapes, fast.blendshapes, atol=1e-6)
 
 
-async def test_frames_leave_as_soon_as_their_lookahead_is_there():
-    session = Session(SessionConfig())
+@pytest.mark.parametrize("lookahead_ms", LOOKAHEADS_MS)
+async def test_frames_leave_as_soon_as_their_lookahead_is_there(lookahead_ms):
+    session = Session(SessionConfig(lookahead_ms=lookahead_ms))
     producer = Producer(session, FakeStages(), BACKGROUND, frozenset({"BLENDSHAPES"}))
     pcm = speech_like(3, 16000)
     made = 0
@@ -153,6 +154,29 @@ async def test_frames_leave_as_soon_as_their_lookahead_is_there():
         received_s = (start + 160) / 16000
         must = int(np.floor((received_s - session.window.lookahead_ms / 1000) * 30 + 1e-9)) + 1
         assert made >= must, f"{made} frames after {received_s:.2f} s, {must} are due"
+
+
+async def test_a_short_lookahead_does_not_depend_on_chunks_or_frame_rate():
+    pcm = speech_like(2, 16000)
+    outputs = frozenset({"BLENDSHAPES"})
+    whole = await play(pcm, [], outputs=outputs, lookahead_ms=80, fps=60)
+    pieces = await play(pcm, [777] * 60, outputs=outputs, lookahead_ms=80, fps=60)
+    slow = await play(pcm, [], outputs=outputs, lookahead_ms=80, fps=30)
+    for a, b in zip(whole, pieces, strict=True):
+        np.testing.assert_array_equal(a.blendshapes, b.blendshapes)
+    for a, b in zip(whole[::2], slow, strict=True):
+        np.testing.assert_allclose(a.blendshapes, b.blendshapes, atol=1e-6)
+
+
+async def test_the_networks_rest_in_silence():
+    stages = FakeStages()
+    session = Session(SessionConfig())
+    producer = Producer(session, stages, BACKGROUND, frozenset({"BLENDSHAPES"}))
+    session.push(np.concatenate([np.zeros(48_000, np.int16), speech_like(1, 16000), np.zeros(48_000, np.int16)]))
+    session.end()
+    frames = [frame async for frame in producer.frames()]
+    assert len(frames) == 7 * 30
+    assert 10 < stages.calls["audio_encoder"] == stages.calls["motion"] < 22, "of 72 windows"
 
 
 async def test_windows_merge_to_the_offline_result():
