@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--targets", type=Path, default=Path(".data/motion/targets"), help="targets of training.motion")
     parser.add_argument("--out", type=Path, default=Path(".data/motion/closures.pt"))
     parser.add_argument("--minutes", type=float, default=8.5)
+    parser.add_argument("--closure-weight", type=float, default=1.0, help="of the loss on open lips in m, b, p")
+    parser.add_argument("--bfloat16", action="store_true", help="faster where the processor has it")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     corpus.refresh()
     sampler = WindowSampler(corpus.tracks, corpus.shares, AugmentConfig(), SEED)
     encoder, motion = load_audio_encoder(options.checkpoint).eval(), load_motion(options.checkpoint).train()
-    loss = MotionLoss(LipGap.load(), LossWeights(closure=1.0, phone=0.0))
+    loss = MotionLoss(LipGap.load(), LossWeights(closure=options.closure_weight, phone=0.0))
     optimizer = torch.optim.AdamW(motion.parameters(), LEARNING_RATE, weight_decay=0.01)
     average = torch.optim.swa_utils.AveragedModel(motion, avg_fn=moving_average(0.98))
     no_phones = torch.zeros(BATCH_SIZE, 75, len(PHONES))
@@ -52,9 +54,10 @@ def main(arguments: list[str] | None = None) -> None:
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * max(0.05, 1 - done)
         batch = sampler.batch(BATCH_SIZE)
-        with torch.no_grad():
-            features = encoder(batch.audio)
-        total, parts = loss(motion, features, no_phones, batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
+            with torch.no_grad():
+                features = encoder(batch.audio)
+            total, parts = loss(motion, features.float(), no_phones, batch)
         optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(motion.parameters(), GRADIENT_LIMIT)
