@@ -105,8 +105,6 @@ class OpenVinoEngine:
         import openvino
 
         core = openvino.Core()
-        if config.cache_dir is not None:
-            core.set_property({"CACHE_DIR": str(config.cache_dir / "openvino")})
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = config.precision if config.precision != "auto" else ("bf16" if has_bf16 else "f32")
         # Each model is a process of its own: pinned, their threads would meet on the first core and leave others idle.
@@ -125,6 +123,13 @@ class OpenVinoEngine:
         self._by_row = all(spec.shape and spec.shape[0] is None and None not in spec.shape[1:] for spec in self.inputs)
         if self._by_row:
             model.reshape({spec.name: [1, *spec.shape[1:]] for spec in self.inputs})
+        if precision == "bf16" and all(spec.dtype == np.uint8 for spec in self.outputs):
+            # What follows the last convolution stays in float32 unless told otherwise; bytes do not need that.
+            for operation in model.get_ops():
+                operation.get_rt_info()["enforceBF16evenForGraphTail"] = "YES"
+        elif config.cache_dir is not None:
+            # A network from the cache has lost such marks.
+            core.set_property({"CACHE_DIR": str(config.cache_dir / "openvino")})
         self._request = core.compile_model(model, "CPU", options).create_infer_request()
 
     def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

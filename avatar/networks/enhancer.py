@@ -5,8 +5,6 @@ The network is shaped by what a two-core CPU without wide vectors can do in 12 m
 * A picture stored as rows of RGBA pixels is, without moving a byte, a picture of `width / 4` columns with 16 channels.
   The stem is a convolution with a (4, 1) kernel and stride on that view, and the head is its transpose, so that the
   space-to-depth by four costs no reordering of memory in a channels-last engine.
-* The served graph runs the head as four 1x1 convolutions, one for each row of the cells, whose rows are interleaved:
-  OpenVINO computes those in bfloat16, but a transposed convolution at the end of a graph in float32 only.
 * All further layers are 3x3 depthwise and 1x1 convolutions (Howard et al., "MobileNets", 2017), with no activation
   between the two (Chollet, "Xception", 2017) and with residual sums (He et al., 2016) that engines fuse into the 1x1.
 * Most parameters sit at 8x8 pixels and below, where they cost memory but little time. There the network sees the
@@ -137,20 +135,26 @@ class Enhancer(nn.Module):
             [batch, height, width, 4] uint8, straight-alpha RGBA.
         """
         height, width = _size(raster)
-        rows = raster.reshape(-1, height, width // BLOCK_PX, 4 * BLOCK_PX).to(self.stem.weight.dtype)
-        residual = self._rows(self._unet(self._cells(rows.permute(0, 3, 1, 2), mask, 1.0 / 255.0)), 255.0)
-        return (rows + residual).round().clamp(0.0, 255.0).to(torch.uint8).reshape(-1, height, width, 4)
+        rows = self._folded(raster)
+        cells = self._unet(self._cells(rows, mask, 1.0 / 255.0))
+        head = self.head
+        residual = functional.conv_transpose2d(cells, head.weight * 255.0, head.bias * 255.0, (BLOCK_PX, 1))
+        image = (rows + residual).round().clamp(0.0, 255.0).to(torch.uint8)
+        return image.permute(0, 2, 3, 1).reshape(-1, height, width, 4)
 
     def enhance(self, raster: Tensor, mask: Tensor) -> Tensor:
         """The picture before rounding and clipping: [batch, 16, height, width / 4], 1.0 is white.
 
         Channel 4 * column + c is color c of the column-th of four neighboring pixels; see `unfold`.
         """
-        height, width = _size(raster)
-        columns = width // BLOCK_PX
-        rows = raster.reshape(-1, height, columns, 4 * BLOCK_PX).to(self.stem.weight.dtype)
-        picture = (rows * (1.0 / 255.0)).permute(0, 3, 1, 2)
+        picture = self._folded(raster) * (1.0 / 255.0)
         return picture + self.head(self._unet(self._cells(picture, mask, 1.0)))
+
+    def _folded(self, raster: Tensor) -> Tensor:
+        """[batch, height, width, 4] uint8 -> [batch, 16, height, width / 4] float, 0 to 255."""
+        height, width = _size(raster)
+        rows = raster.reshape(-1, height, width // BLOCK_PX, 4 * BLOCK_PX)
+        return rows.to(self.stem.weight.dtype).permute(0, 3, 1, 2)
 
     def _cells(self, picture: Tensor, mask: Tensor, scale: float) -> Tensor:
         """What enters the U-Net; `scale` takes the values of `picture` [batch, 16, height, width / 4] to [0, 1]."""
@@ -158,17 +162,6 @@ class Enhancer(nn.Module):
         parts = mask.reshape(-1, height, width // BLOCK_PX, BLOCK_PX).to(picture.dtype).permute(0, 3, 1, 2)
         colors = functional.conv2d(picture, self.stem.weight * scale, self.stem.bias, (BLOCK_PX, 1))
         return functional.relu(colors + self.part_stem(self.thermometer(parts)))
-
-    def _rows(self, cells: Tensor, scale: float) -> Tensor:
-        """The head, times `scale`: [batch, height / 4, width / 4] cells -> [batch, height, width / 4, 16]."""
-        height, width = cells.shape[2:]
-        bias = self.head.bias * scale
-        of_rows = [
-            functional.conv2d(cells, self.head.weight[:, :, row].transpose(0, 1)[..., None] * scale, bias)
-            for row in range(BLOCK_PX)
-        ]
-        rows = torch.cat([row.permute(0, 2, 3, 1)[:, :, None] for row in of_rows], dim=2)
-        return rows.reshape(-1, int(height) * BLOCK_PX, int(width), 4 * BLOCK_PX)
 
     def _unet(self, x: Tensor) -> Tensor:
         skips = []

@@ -8,8 +8,6 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-from avatar.networks.enhancer import BLOCK_PX
-
 PICTURE_SCALE = 255.0
 """The export folds the scaling of pixels into the first and the last layer."""
 
@@ -21,26 +19,25 @@ def weights_of(path: Path) -> dict[str, Tensor]:
         ValueError: the graph is not such an export.
     """
     stored = {item.name: numpy_helper.to_array(item) for item in onnx.load(str(path)).graph.initializer}
-    state, folded = {}, []
+    state, stems, heads, biases = {}, [], [], []
     for name, values in stored.items():
         if name.startswith("onnx::"):
-            folded.append(values.astype(np.float32))
+            is_head = name.startswith("onnx::ConvTranspose")
+            kind = biases if values.ndim == 1 else heads if is_head else stems
+            kind.append(values.astype(np.float32))
         elif name.endswith("_bytes"):
             own = name.removesuffix("_bytes")
             scale = stored.get(f"{own}_scale", stored.get(f"{own}_scale_half"))
             state[own] = (values.astype(np.float32) * scale.astype(np.float32)).T[..., None, None]
         elif not name.endswith(("_scale", "_scale_half", "_zero")):
             state[name.removesuffix("_half")] = values.astype(np.float32)
-    stems = [values for values in folded if values.ndim == 4 and values.shape[2:] == (BLOCK_PX, 1)]
-    rows = [values for values in folded if values.ndim == 4 and values.shape[2:] == (1, 1)]
-    biases = [values for values in folded if values.ndim == 1]
-    if (len(stems), len(rows), len(biases)) != (1, BLOCK_PX, 1):
+    if not len(stems) == len(heads) == len(biases) == 1:
         raise ValueError(
-            f"{path} must have one folded stem, {BLOCK_PX} rows and one bias of the head, "
-            f"got {len(stems)}, {len(rows)} and {len(biases)}; export it with `python -m export enhancer`"
+            f"{path} must have one folded stem, head and bias of the head, got {len(stems)}, {len(heads)} and "
+            f"{len(biases)}; export it with `python -m export enhancer`"
         )
     state["stem.weight"] = stems[0] * PICTURE_SCALE
-    state["head.weight"] = np.stack([row[:, :, 0, 0].T for row in rows], axis=2)[..., None] / PICTURE_SCALE
+    state["head.weight"] = heads[0] / PICTURE_SCALE
     state["head.bias"] = biases[0] / PICTURE_SCALE
     return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in state.items()}
 
