@@ -13,17 +13,21 @@ from os import PathLike
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
-from avatar.blendshapes import ARKIT, INDEX
+from avatar.blendshapes import INDEX
 from avatar.config import BLENDSHAPE_COUNT, LANDMARK_COUNT
 from avatar.jit import kernel
 
 EYE_TURN_RAD = np.deg2rad(30.0)
 """Rotation of an eyeball at an eyeLook coefficient of 1."""
 
-SPARSE_BELOW = 0.25
-"""A basis with a smaller share of non-zero entries than this is multiplied as a sparse matrix."""
+_EYE_LOOKS = tuple(
+    tuple(INDEX[f"eyeLook{way}{side}"] for way in ("Down", "Up", "Out", "In")) for side in ("Left", "Right")
+)
+"""Places of the coefficients that turn the left and the right eye down, up, out and in."""
+
+LANES = 16
+"""Vertices that are posed together."""
 
 Float = NDArray[np.float32]
 
@@ -71,34 +75,120 @@ def rotation_matrices(axis_angles: ArrayLike) -> Float:
     return (np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)).astype(np.float32)
 
 
-def _operator(basis: Float) -> Float | sparse.csr_matrix:
-    """The basis [V, 3, K] as a matrix [3·V, K], all x before all y before all z, that multiplies a vector fast."""
-    matrix = np.ascontiguousarray(basis.transpose(1, 0, 2), np.float32).reshape(3 * len(basis), basis.shape[2])
-    if matrix.size and np.count_nonzero(matrix) < SPARSE_BELOW * matrix.size:
-        return sparse.csr_matrix(matrix)
-    return matrix
+def _in_blocks(values: Float) -> Float:
+    """[V, N] as [B, N, LANES] blocks of vertices, the last one filled up with zeros."""
+    count, width = values.shape
+    filled = np.zeros((-(-count // LANES) * LANES, width), np.float32)
+    filled[:count] = values
+    return np.ascontiguousarray(filled.reshape(-1, LANES, width).transpose(0, 2, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Blocks:
+    """What moves the vertices of each block, so that `_pose` reads nothing that is zero for all of them.
+
+    Attributes:
+        starts: [B + 1] int64, range of each block in the two below.
+        direction: [N] int64, directions that move any vertex of the block. offset: [N, 3 LANES] float32, by how much.
+        joint_starts, joint, share: likewise the joints that any vertex follows, and [M, LANES] their weights.
+    """
+
+    starts: NDArray[np.int64]
+    direction: NDArray[np.int64]
+    offset: Float
+    joint_starts: NDArray[np.int64]
+    joint: NDArray[np.int64]
+    share: Float
+
+    @classmethod
+    def build(cls, basis: Float, skinning_weights: Float) -> "_Blocks":
+        """basis: [V, 3, D]. skinning_weights: [V, J]."""
+        count, _, directions = basis.shape
+        offsets = _in_blocks(basis.reshape(count, 3 * directions)).reshape(-1, 3, directions, LANES)
+        shares = _in_blocks(skinning_weights)
+        block, direction = np.nonzero(offsets.any(axis=(1, 3)))
+        of_joint, joint = np.nonzero(shares.any(axis=2))
+        edges = np.arange(len(shares) + 1)
+        return cls(
+            starts=np.searchsorted(block, edges),
+            direction=direction,
+            offset=np.ascontiguousarray(offsets[block, :, direction]).reshape(-1, 3 * LANES),
+            joint_starts=np.searchsorted(of_joint, edges),
+            joint=joint,
+            share=np.ascontiguousarray(shares[of_joint, joint]),
+        )
 
 
 @kernel
-def _skin(points, joint, weight, transforms, vertices):
-    """Blend the transforms of each vertex's joints and apply them.
+def _pose(template, starts, direction, offset, joint_starts, joint, share, coefficients, transforms, vertices):
+    """Blend the directions, then the transforms of each vertex's joints, and apply them.
 
     Args:
-        points: [3, V] float32, rest positions, m.
-        joint: [V, K] int64, the joints that move each vertex; weight: [V, K] float32, their shares, 0 for spare places.
-        transforms: [J, 12] float32, rows of the joints' 3x4 matrices.
+        template: [B, 3 LANES] float32, rest vertices in blocks, m.
+        starts, direction, offset, joint_starts, joint, share: of `_Blocks`.
+        coefficients: [D] float32. transforms: [J, 12] float32, rows of the joints' 3x4 matrices.
         vertices: [V, 3] float32, written, m.
     """
-    for vertex in range(vertices.shape[0]):
-        x, y, z = points[0, vertex], points[1, vertex], points[2, vertex]
+    rest, posed = np.empty(3 * LANES, np.float32), np.empty(3 * LANES, np.float32)
+    for block in range(template.shape[0]):
+        for lane in range(3 * LANES):
+            rest[lane] = template[block, lane]
+            posed[lane] = 0
+        for entry in range(starts[block], starts[block + 1]):
+            coefficient = coefficients[direction[entry]]
+            if coefficient != 0:
+                for lane in range(3 * LANES):
+                    rest[lane] += coefficient * offset[entry, lane]
+        for entry in range(joint_starts[block], joint_starts[block + 1]):
+            moved, weight = transforms[joint[entry]], share[entry]
+            for row in range(3):
+                along_x, along_y, along_z, shift = (
+                    moved[4 * row],
+                    moved[4 * row + 1],
+                    moved[4 * row + 2],
+                    moved[4 * row + 3],
+                )
+                for lane in range(LANES):
+                    x, y, z = rest[lane], rest[LANES + lane], rest[2 * LANES + lane]
+                    posed[row * LANES + lane] += weight[lane] * (along_x * x + along_y * y + along_z * z + shift)
+        first = block * LANES
+        for lane in range(min(LANES, vertices.shape[0] - first)):
+            for axis in range(3):
+                vertices[first + lane, axis] = posed[axis * LANES + lane]
+
+
+@kernel
+def _joint_transforms(rotation, joints, parents, translation, world):
+    """Where each joint takes a rest point: forward kinematics over `parents`.
+
+    Args:
+        rotation: [J, 3, 3] float32 of each joint against its parent. joints: [J, 3] float32, rest positions, m.
+        parents: [J] int32, -1 for the root. translation: [3] float32, added last, m.
+        world: [J, 12] float32, written: rows of 3x4 matrices.
+    """
+    place = np.empty((joints.shape[0], 3), np.float32)
+    for joint in range(joints.shape[0]):
+        parent = parents[joint]
         for row in range(3):
-            total = np.float32(0)
-            for place in range(joint.shape[1]):
-                own = np.uint64(joint[vertex, place])
-                moved = transforms[own, 4 * row] * x + transforms[own, 4 * row + 1] * y
-                moved += transforms[own, 4 * row + 2] * z + transforms[own, 4 * row + 3]
-                total += weight[vertex, place] * moved
-            vertices[vertex, row] = total
+            place[joint, row] = joints[joint, row]
+            for column in range(3):
+                world[joint, 4 * row + column] = rotation[joint, row, column]
+            if parent < 0:
+                continue
+            place[joint, row] = place[parent, row]
+            for column in range(3):
+                bone = joints[joint, column] - joints[parent, column]
+                place[joint, row] += world[parent, 4 * row + column] * bone
+                turned = np.float32(0)
+                for inner in range(3):
+                    turned += world[parent, 4 * row + inner] * rotation[joint, inner, column]
+                world[joint, 4 * row + column] = turned
+    for joint in range(joints.shape[0]):
+        for row in range(3):
+            shift = place[joint, row] + translation[row]
+            for column in range(3):
+                shift -= world[joint, 4 * row + column] * joints[joint, column]
+            world[joint, 4 * row + 3] = shift
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,12 +222,9 @@ class Head:
     part: NDArray[np.uint8]
     landmark_faces: NDArray[np.int32]
     landmark_barycentric: Float
-    _expression: Float | sparse.csr_matrix = field(init=False, repr=False)
-    _pose: Float | sparse.csr_matrix = field(init=False, repr=False)
-    _joints: Float = field(init=False, repr=False)
+    _blocks: _Blocks = field(init=False, repr=False)
     _template: Float = field(init=False, repr=False)
-    _joint: NDArray[np.int64] = field(init=False, repr=False)
-    _weight: Float = field(init=False, repr=False)
+    _joints: Float = field(init=False, repr=False)
 
     def __post_init__(self):
         vertex_count, joint_count, face_count = len(self.template), len(self.parents), len(self.faces)
@@ -162,15 +249,10 @@ class Head:
             )
         if self.faces.min(initial=0) < 0 or self.faces.max(initial=0) >= vertex_count:
             raise ValueError(f"faces must index {vertex_count} vertices, got up to {self.faces.max()}")
-        object.__setattr__(self, "_expression", _operator(self.expression_basis))
-        object.__setattr__(self, "_pose", _operator(self.pose_basis))
+        basis = np.concatenate([self.expression_basis, self.pose_basis], axis=2)
+        object.__setattr__(self, "_blocks", _Blocks.build(basis, self.skinning_weights))
+        object.__setattr__(self, "_template", _in_blocks(self.template).reshape(-1, 3 * LANES))
         object.__setattr__(self, "_joints", self.joint_regressor @ self.template)
-        object.__setattr__(self, "_template", np.ascontiguousarray(self.template.T))
-        # Most vertices follow one or two joints.
-        places = max(1, int(np.count_nonzero(self.skinning_weights, axis=1).max(initial=0)))
-        joint = np.argsort(self.skinning_weights == 0, axis=1, kind="stable")[:, :places]
-        object.__setattr__(self, "_joint", np.ascontiguousarray(joint))
-        object.__setattr__(self, "_weight", np.take_along_axis(self.skinning_weights, joint, axis=1))
 
     @classmethod
     def load(cls, path: str | PathLike) -> "Head":
@@ -219,15 +301,22 @@ class Head:
         rotation = rotation_matrices(np.zeros((joint_count, 3)) if rotations is None else rotations)
         if len(rotation) != joint_count:
             raise ValueError(f"rotations must have one row per joint, {joint_count}, got {len(rotation)}")
-        offsets = self._expression @ np.asarray(expression, np.float32)
+        coefficients = np.asarray(expression, np.float32)
+        if coefficients.shape != self.expression_basis.shape[2:]:
+            raise ValueError(f"expression must be [{self.expression_basis.shape[2]}], got {list(coefficients.shape)}")
         if self.pose_basis.shape[2]:
-            offsets += self._pose @ (rotation[1:] - np.eye(3, dtype=np.float32)).ravel()
-        points = offsets.reshape(3, -1)
-        points += self._template if shape is None else self._shaped(shape).T
-        transforms = self._transforms(rotation, self.joints(shape))
-        transforms[:, :, 3] += np.asarray(translation, np.float32)
+            correctives = (rotation[1:] - np.eye(3, dtype=np.float32)).ravel()
+            coefficients = np.concatenate([coefficients, correctives])
+        transforms = np.empty((joint_count, 12), np.float32)
+        _joint_transforms(rotation, self.joints(shape), self.parents, np.asarray(translation, np.float32), transforms)
+        template, blocks = self._template, self._blocks
+        if shape is not None:
+            template = _in_blocks(self._shaped(shape)).reshape(template.shape)
         vertices = np.empty((len(self.template), 3), np.float32)
-        _skin(points, self._joint, self._weight, transforms.reshape(len(transforms), 12), vertices)
+        _pose(
+            template, blocks.starts, blocks.direction, blocks.offset, blocks.joint_starts, blocks.joint, blocks.share,
+            coefficients, transforms, vertices,
+        )  # fmt: skip
         return vertices
 
     def pose(self, blendshapes: ArrayLike, pose: ArrayLike) -> Float:
@@ -265,18 +354,6 @@ class Head:
         shape = np.asarray(shape, np.float32)
         return self.template + self.shape_basis[:, :, : len(shape)] @ shape
 
-    def _transforms(self, rotation: Float, joints: Float) -> Float:
-        """[J, 3, 4]: where each joint takes a rest point, after forward kinematics over `parents`."""
-        world = np.zeros((len(joints), 3, 4), np.float32)
-        for joint, parent in enumerate(self.parents):
-            if parent < 0:
-                world[joint, :, :3], world[joint, :, 3] = rotation[joint], joints[joint]
-            else:
-                world[joint, :, :3] = world[parent, :, :3] @ rotation[joint]
-                world[joint, :, 3] = world[parent, :, :3] @ (joints[joint] - joints[parent]) + world[parent, :, 3]
-        world[:, :, 3] -= np.einsum("jab,jb->ja", world[:, :, :3], joints)
-        return world
-
 
 def eye_rotations(blendshapes: ArrayLike) -> tuple[Float, Float]:
     """Axis-angle [3] of the left and the right eyeball in the head's frame, rad.
@@ -286,14 +363,11 @@ def eye_rotations(blendshapes: ArrayLike) -> tuple[Float, Float]:
     Args:
         blendshapes: [52] ARKit coefficients.
     """
-    value = {name: float(np.asarray(blendshapes)[INDEX[name]]) for name in ARKIT if name.startswith("eyeLook")}
+    value = np.asarray(blendshapes, np.float32)
     return tuple(
-        np.float32(
-            [
-                EYE_TURN_RAD * (value[f"eyeLookDown{side}"] - value[f"eyeLookUp{side}"]),
-                EYE_TURN_RAD * outward * (value[f"eyeLookOut{side}"] - value[f"eyeLookIn{side}"]),
-                0.0,
-            ]
+        np.array(
+            [EYE_TURN_RAD * (value[down] - value[up]), EYE_TURN_RAD * outward * (value[out] - value[into]), 0.0],
+            np.float32,
         )
-        for side, outward in (("Left", 1.0), ("Right", -1.0))
+        for (down, up, out, into), outward in zip(_EYE_LOOKS, (1.0, -1.0), strict=True)
     )
