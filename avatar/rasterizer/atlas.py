@@ -91,7 +91,7 @@ def chart_mask(uv: np.ndarray, faces: np.ndarray, width: int, height: int, margi
     coverage.project(clip, width, height, screen, depth_and_inverse_w)
     coverage.orient(screen, faces, height, width, facing, rows)
     drawn = np.flatnonzero(facing).astype(np.int32)
-    coverage.rasterize_rows(screen, depth_and_inverse_w, faces, facing, rows, drawn, 0, len(drawn), 0, 1, buffer)
+    coverage.rasterize_rows(screen, depth_and_inverse_w, faces, facing, rows, drawn, 0, len(drawn), 0, height, buffer)
     covered = (buffer[:, :width] != coverage.EMPTY).astype(np.uint8)
     return cv2.dilate(covered, np.ones((2 * margin_texels + 1,) * 2, np.uint8)) > 0
 

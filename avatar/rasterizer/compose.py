@@ -4,8 +4,6 @@ import numpy as np
 
 from avatar.jit import inlined, kernel
 
-BAND_ROWS = 16
-
 STRETCH = 64
 """Pixels that are looked at together: most stretches are opaque or empty, and only copied."""
 
@@ -41,13 +39,11 @@ def _divide_by_255(value):
 
 
 @kernel
-def cover_rows(layer, first_row, last_row, worker, workers, picture):
-    """Put `layer` over `picture`, both [H, W] uint32 premultiplied, in the worker's rows of first_row..last_row-1."""
+def cover_rows(layer, first_row, last_row, picture):
+    """Put `layer` over `picture`, both [H, W] uint32 premultiplied, in the rows first_row..last_row-1."""
     width = picture.shape[1]
     overs, pixels = layer.reshape(-1), picture.reshape(-1)
     for row in range(first_row, last_row):
-        if (row // BAND_ROWS) % workers != worker:
-            continue
         start = np.uint64(row * width)
         for pixel in range(start, start + np.uint64(width)):
             over = overs[pixel]

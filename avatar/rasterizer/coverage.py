@@ -20,8 +20,11 @@ from avatar.jit import inlined, kernel
 SUBPIXELS = 256
 """Snapping grid: steps per pixel."""
 
-BAND_ROWS = 16
-"""Workers take turns on bands of this many rows. A constant power of two, so that finding a row's band is a shift."""
+STRIPE_ROWS = 64
+"""The picture is drawn in stripes of this many rows: what is at hand of one stripe fits a core's cache."""
+
+TILE_PX = 16
+"""Edge of the squares that `begin_second_layer_rows` opens. Divides `STRIPE_ROWS`."""
 
 NEARLY_OPAQUE = 250
 """Alpha from which on what lies behind a layer does not show."""
@@ -134,6 +137,47 @@ def list_drawn(facing, rows, first_face, last_face, both_sides, drawn, count):
 
 
 @inlined
+def _stripes_of(rows, face):
+    """First and last stripe that a triangle reaches into. Unsigned, so that indexing with them asks nothing."""
+    height, place = np.uint64(STRIPE_ROWS), np.uint64(face)
+    return np.uint64(rows[place, 0]) // height, np.uint64(rows[place, 1]) // height
+
+
+@kernel
+def count_by_stripe(rows, drawn, first, last, starts):
+    """How many triangles reach into each stripe of the picture.
+
+    Args:
+        rows: [F, 2] int16, of `orient`. drawn: [N] int32, indices of triangles, of which those in places
+            first..last-1 are counted.
+        starts: [S + 1] int64, written: where each stripe's triangles begin in a list of all.
+    """
+    starts[:] = 0
+    for place in range(first, last):
+        stripe, last_stripe = _stripes_of(rows, drawn[place])
+        starts[stripe + np.uint64(1)] += 1
+        while stripe != last_stripe:
+            stripe += np.uint64(1)
+            starts[stripe + np.uint64(1)] += 1
+    for stripe in range(1, starts.shape[0]):
+        starts[stripe] += starts[stripe - 1]
+
+
+@kernel
+def deal_by_stripe(rows, drawn, first, last, starts, dealt):
+    """Write the triangles that `count_by_stripe` counted to `dealt` [starts[S]] int32, in their order."""
+    places = starts.copy()
+    for place in range(first, last):
+        stripe, last_stripe = _stripes_of(rows, drawn[place])
+        dealt[np.uint64(places[stripe])] = drawn[place]
+        places[stripe] += 1
+        while stripe != last_stripe:
+            stripe += np.uint64(1)
+            dealt[np.uint64(places[stripe])] = drawn[place]
+            places[stripe] += 1
+
+
+@inlined
 def _edge_bias(x_slope, y_slope):
     """0 where a pixel center exactly on the edge belongs to the triangle (left edge, or horizontal top edge), else
     -1."""
@@ -143,8 +187,8 @@ def _edge_bias(x_slope, y_slope):
 @inlined
 def _touches(open_tiles, top, bottom, left, right):
     """Whether any of the tiles under a rectangle of pixels is open."""
-    for tile_row in range(top // BAND_ROWS, bottom // BAND_ROWS + 1):
-        for tile_column in range(left // BAND_ROWS, right // BAND_ROWS + 1):
+    for tile_row in range(top // TILE_PX, bottom // TILE_PX + 1):
+        for tile_column in range(left // TILE_PX, right // TILE_PX + 1):
             if open_tiles[tile_row, tile_column]:
                 return True
     return False
@@ -208,20 +252,19 @@ def rasterize_rows(
     drawn,
     first,
     last,
-    worker,
-    workers,
+    first_row,
+    last_row,
     buffer,
     front=None,
     open_tiles=None,
 ):
-    """Draw triangles into the rows that belong to `worker`.
+    """Draw triangles into the rows first_row..last_row-1.
 
     Args:
         screen, depth_and_inverse_w: as `project` writes them.
         tri: [F, 3] int32. facing: [F] int8, rows: [F, 2] int16, as `orient` writes them.
         drawn: [N] int32, indices of triangles that may show, of which those in places first..last-1 are drawn, earlier
             ones first.
-        worker, workers: this worker's number and how many there are; rows are dealt in bands of `BAND_ROWS`.
         buffer: [H, W] int64, W at least `LANES`, depth buffer, updated.
         front, open_tiles: of a layer, as `begin_second_layer_rows` takes and writes them: where given, only what lies
             behind that layer is drawn.
@@ -229,16 +272,10 @@ def rasterize_rows(
     height, width = buffer.shape
     cells = buffer.reshape(-1)
     fronts = cells if front is None else front.reshape(-1)
-    owned = np.empty((height - 1) // BAND_ROWS + 1, np.bool_)
-    for band in range(owned.shape[0]):
-        owned[band] = band % workers == worker
     for place in range(first, last):
         face = np.uint64(drawn[place])
         top, bottom = np.int64(rows[face, 0]), np.int64(rows[face, 1])
-        if top > bottom:
-            continue
-        first_band, last_band = top // BAND_ROWS, bottom // BAND_ROWS
-        if first_band == last_band and not owned[first_band]:
+        if top > bottom or bottom < first_row or top >= last_row:
             continue
         a, b, c = np.uint64(tri[face, 0]), np.uint64(tri[face, 1]), np.uint64(tri[face, 2])
         if facing[face] < 0:
@@ -270,19 +307,22 @@ def rasterize_rows(
         a_edge += _edge_bias(a_dx, a_dy)
         b_edge += _edge_bias(b_dx, b_dy)
         c_edge += _edge_bias(c_dx, c_dy)
+        above = max(first_row - top, 0)
+        top, bottom = top + above, min(bottom, last_row - 1)
         for start in range(left, right + 1, LANES):
             # The last lanes of a row end with it.
             block = max(min(start, width - LANES), 0)
             skipped = block - left
-            a_here, b_here, c_here = a_edge + skipped * a_dx, b_edge + skipped * b_dx, c_edge + skipped * c_dx
-            z = z_row + skipped * z_dx
+            a_here = a_edge + skipped * a_dx + above * a_dy
+            b_here = b_edge + skipped * b_dx + above * b_dy
+            c_here = c_edge + skipped * c_dx + above * c_dy
+            z = z_row + skipped * z_dx + above * z_dy
             for row in range(top, bottom + 1):
-                if owned[row // BAND_ROWS]:
-                    cell = np.uint64(row * width + block)
-                    if front is not None:
-                        _cover_lanes_behind(cells, cell, fronts, a_here, a_dx, b_here, b_dx, c_here, c_dx, z, z_dx)
-                    else:
-                        _cover_lanes(cells, cell, a_here, a_dx, b_here, b_dx, c_here, c_dx, z, z_dx)
+                cell = np.uint64(row * width + block)
+                if front is not None:
+                    _cover_lanes_behind(cells, cell, fronts, a_here, a_dx, b_here, b_dx, c_here, c_dx, z, z_dx)
+                else:
+                    _cover_lanes(cells, cell, a_here, a_dx, b_here, b_dx, c_here, c_dx, z, z_dx)
                 a_here += a_dy
                 b_here += b_dy
                 c_here += c_dy
@@ -290,46 +330,33 @@ def rasterize_rows(
 
 
 @kernel
-def clear_rows(worker, workers, buffer):
-    """Empty the worker's rows of a depth buffer."""
-    for row in range(buffer.shape[0]):
-        if (row // BAND_ROWS) % workers == worker:
-            buffer[row] = EMPTY
-
-
-@kernel
-def begin_layer_rows(buffer, first_row, last_row, worker, workers, layer):
-    """Begin a layer in front of what `buffer` shows: the worker's rows of `layer` get its depths, with no triangle."""
+def begin_layer_rows(buffer, first_row, last_row, layer):
+    """Begin a layer in front of what `buffer` shows: rows of `layer` get its depths, with no triangle."""
     for row in range(first_row, last_row):
-        if (row // BAND_ROWS) % workers == worker:
-            for column in range(buffer.shape[1]):
-                layer[row, column] = buffer[row, column] | np.int64(0xFFFFFFFF)
+        for column in range(buffer.shape[1]):
+            layer[row, column] = buffer[row, column] | np.int64(0xFFFFFFFF)
 
 
 @kernel
-def begin_second_layer_rows(buffer, layer, alpha, first_row, last_row, worker, workers, second, open_tiles):
-    """Begin a layer behind `layer` and in front of `buffer`, in the worker's rows of `second`.
+def begin_second_layer_rows(buffer, layer, alpha, first_row, last_row, second, open_tiles):
+    """Begin a layer behind `layer` and in front of `buffer`, in rows of `second`.
 
     Args:
         buffer, layer, second: [H, W] int64, depth buffers; `second` is written.
         alpha: [H, W, 4] uint8, color of `layer`: where it is nearly opaque or has no triangle, nothing can be drawn.
-        first_row, last_row: range of rows that `layer` may have triangles in.
-        open_tiles: [H / BAND_ROWS, W / BAND_ROWS] bool, rounded up, written: where anything can be drawn.
+        first_row, last_row: range of rows that `layer` may have triangles in, within one stripe.
+        open_tiles: [H / TILE_PX, W / TILE_PX] bool, rounded up, written: where anything can be drawn.
     """
     no_face = np.int64(0xFFFFFFFF)
-    for row in range(buffer.shape[0]):
-        if (row // BAND_ROWS) % workers != worker:
-            continue
-        tiles = open_tiles[row // BAND_ROWS]
-        if row % BAND_ROWS == 0:
+    for row in range(first_row, last_row):
+        tiles = open_tiles[row // TILE_PX]
+        if row == first_row or row % TILE_PX == 0:
             tiles[:] = False
-        if row < first_row or row >= last_row:
-            continue
         for column in range(buffer.shape[1]):
             is_open = alpha[row, column, 3] < NEARLY_OPAQUE and layer[row, column] & no_face != no_face
             second[row, column] = buffer[row, column] | no_face if is_open else no_face
             if is_open:
-                tiles[column // BAND_ROWS] = True
+                tiles[column // TILE_PX] = True
 
 
 def depth_and_face(buffer: np.ndarray) -> np.ndarray:

@@ -80,7 +80,9 @@ def rasterize(pos, tri, resolution, grad_db: bool = True, front=None) -> tuple[n
         front = np.where(front[..., 3] > 0, steps << 32, coverage.EMPTY)
         front = np.pad(front, ((0, 0), (0, pitch - width)), constant_values=coverage.EMPTY)
     drawn = np.flatnonzero(facing).astype(np.int32)
-    coverage.rasterize_rows(screen, depth_and_inverse_w, tri, facing, rows, drawn, 0, len(drawn), 0, 1, buffer, front)
+    coverage.rasterize_rows(
+        screen, depth_and_inverse_w, tri, facing, rows, drawn, 0, len(drawn), 0, height, buffer, front
+    )
     face_id = np.ascontiguousarray(coverage.depth_and_face(buffer)[:, :width, 0])
     rast, rast_db = np.empty((2, height, width, 4), np.float32)
     sampling.barycentrics(screen, depth_and_inverse_w, tri, face_id, rast, rast_db)

@@ -55,10 +55,21 @@ class _View:
         self.all_drawn = coverage.list_drawn(
             self.facing, self.rows, scene.opaque_count, len(scene.tri), True, self.drawn, self.opaque_drawn
         )
+        self.opaque = _dealt(self, 0, self.opaque_drawn, scene.size_px)
+        self.layer = _dealt(self, self.opaque_drawn, self.all_drawn, scene.size_px)
         self.layer_rows = _rows(self.screen[scene.layer_vertices, 1], scene.size_px)
         corners = clip[scene.head.faces[scene.head.landmark_faces]]
         points = np.einsum("nk,nkd->nd", scene.head.landmark_barycentric, corners)
         self.landmarks = (points[:, :2] / points[:, 3:] * np.float32(0.5) + np.float32(0.5)) * np.float32(scene.size_px)
+
+
+def _dealt(view: _View, first: int, last: int, size_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """The view's triangles first..last-1 by stripes: their indices, and where each stripe's begin."""
+    starts = np.empty(-(-size_px // coverage.STRIPE_ROWS) + 1, np.int64)
+    coverage.count_by_stripe(view.rows, view.drawn, first, last, starts)
+    dealt = np.empty(starts[-1], np.int32)
+    coverage.deal_by_stripe(view.rows, view.drawn, first, last, starts, dealt)
+    return dealt, starts
 
 
 def _rows(heights: np.ndarray, size_px: int) -> tuple[int, int]:
@@ -75,7 +86,7 @@ class _Scratch:
     def __init__(self, size_px: int, vertex_count: int, face_count: int):
         picture = (size_px, size_px)
         self.surface, self.layer_surface, self.second_surface = np.empty((3, *picture), np.int64)
-        tile_count = -(-size_px // coverage.BAND_ROWS)
+        tile_count = -(-size_px // coverage.TILE_PX)
         self.open_tiles = np.zeros((tile_count, tile_count), np.bool_)
         self.picture, self.layer = np.zeros((2, *picture), np.uint32)
         self.channels = self.picture.view(np.uint8).reshape(*picture, 4)
@@ -140,15 +151,15 @@ class Renderer:
         shading.pack_vertices(
             view.screen, view.depth_and_inverse_w, self.scene.uv_texels, view.light, previous.screen, scratch.packed
         )
-        run(lambda worker: self._cover(scratch, view, previous, worker))
-        lap("cover")
-        run(lambda worker: self._shade(scratch, view, mask, motion.view(np.uint32)[..., 0], worker))
+        run(lambda share: self._find_planes(scratch, view, previous, share))
+        lap("planes")
+        run(lambda stripe: self._draw(scratch, view, mask, motion.view(np.uint32)[..., 0], stripe), self._stripes)
         for spot in view.spots:
             add_spot(scratch.channels, mask, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
-        lap("shade")
+        lap("draw")
         self._antialias(scratch, view)
         lap("antialias")
-        run(lambda worker: self._finish(scratch, raster, worker))
+        run(lambda share: self._finish(scratch, raster, share))
         lap("finish")
         return RasterResult(raster, mask, motion, view.landmarks.copy())
 
@@ -171,46 +182,49 @@ class Renderer:
                     self._views.popitem(last=False)
         return view
 
-    def _cover(self, scratch: _Scratch, view: _View, previous: _View, worker: int) -> None:
+    def _find_planes(self, scratch: _Scratch, view: _View, previous: _View, share: int) -> None:
         scene, count = self.scene, self._workers.shares
         blocks = -(-view.all_drawn // shading.LANES)
         shading.find_planes(
-            scratch.packed, scene.tri, scene.face_table, view.drawn, blocks * worker // count,
-            blocks * (worker + 1) // count, previous.facing, scene.atlas.level_scale, scene.opaque_count,
+            scratch.packed, scene.tri, scene.face_table, view.drawn, blocks * share // count,
+            blocks * (share + 1) // count, previous.facing, scene.atlas.level_scale, scene.opaque_count,
             scratch.planes, scratch.light,
         )  # fmt: skip
-        surface = view.screen, view.depth_and_inverse_w, scene.tri, view.facing, view.rows, view.drawn
-        coverage.clear_rows(worker, count, scratch.surface)
-        coverage.rasterize_rows(*surface, 0, view.opaque_drawn, worker, count, scratch.surface)
-        if self._has_layer:
-            coverage.begin_layer_rows(scratch.surface, *view.layer_rows, worker, count, scratch.layer_surface)
-            coverage.rasterize_rows(*surface, view.opaque_drawn, view.all_drawn, worker, count, scratch.layer_surface)
 
-    def _shade(self, scratch: _Scratch, view: _View, mask: np.ndarray, motion: np.ndarray, worker: int) -> None:
-        scene, count = self.scene, self._workers.shares
-        alpha = scratch.layer.view(np.uint8).reshape(*scratch.layer.shape, 4)
-        layers = [
-            (shading.SURFACE, scratch.surface, scratch.picture),
-            (shading.LAYER, scratch.layer_surface, scratch.layer),
-            (shading.SECOND_LAYER, scratch.second_surface, scratch.layer),
-        ]
-        for kind, surface, color in layers if self._has_layer else layers[:1]:
-            rows = (0, scene.size_px) if kind == shading.SURFACE else view.layer_rows
-            if kind == shading.SECOND_LAYER:
-                coverage.begin_second_layer_rows(
-                    scratch.surface, scratch.layer_surface, alpha, *rows, worker, count, surface, scratch.open_tiles
-                )
-                coverage.rasterize_rows(
-                    view.screen, view.depth_and_inverse_w, scene.tri, view.facing, view.rows, view.drawn,
-                    view.opaque_drawn, view.all_drawn, worker, count, surface, scratch.layer_surface,
-                    scratch.open_tiles,
-                )  # fmt: skip
-            shading.shade_rows(
-                coverage.depth_and_face(surface), scratch.planes, scratch.light, scene.atlas.texels,
-                scene.atlas.level_places, kind, *rows, worker, count, color, mask, motion,
+    def _draw(self, scratch: _Scratch, view: _View, mask: np.ndarray, motion: np.ndarray, stripe: int) -> None:
+        """Cover and shade one stripe, the translucent layer included."""
+        first_row = stripe * coverage.STRIPE_ROWS
+        rows = first_row, min(first_row + coverage.STRIPE_ROWS, self.scene.size_px)
+        layer_rows = max(rows[0], view.layer_rows[0]), min(rows[1], view.layer_rows[1])
+
+        def cover(of_view, rows, surface, *behind) -> None:
+            drawn, starts = of_view
+            coverage.rasterize_rows(
+                view.screen, view.depth_and_inverse_w, self.scene.tri, view.facing, view.rows, drawn, starts[stripe],
+                starts[stripe + 1], *rows, surface, *behind,
             )  # fmt: skip
-        if self._has_layer:
-            compose.cover_rows(scratch.layer, *view.layer_rows, worker, count, scratch.picture)
+
+        def shade(surface, kind, rows, color) -> None:
+            atlas = self.scene.atlas
+            shading.shade_rows(
+                coverage.depth_and_face(surface), scratch.planes, scratch.light, atlas.texels, atlas.level_places, kind,
+                *rows, color, mask, motion,
+            )  # fmt: skip
+
+        surface, layer, second = scratch.surface, scratch.layer_surface, scratch.second_surface
+        surface[slice(*rows)] = coverage.EMPTY
+        cover(view.opaque, rows, surface)
+        shade(surface, shading.SURFACE, rows, scratch.picture)
+        if layer_rows[0] >= layer_rows[1]:
+            return
+        coverage.begin_layer_rows(surface, *layer_rows, layer)
+        cover(view.layer, layer_rows, layer)
+        shade(layer, shading.LAYER, layer_rows, scratch.layer)
+        alpha = scratch.layer.view(np.uint8).reshape(*scratch.layer.shape, 4)
+        coverage.begin_second_layer_rows(surface, layer, alpha, *layer_rows, second, scratch.open_tiles)
+        cover(view.layer, layer_rows, second, layer, scratch.open_tiles)
+        shade(second, shading.SECOND_LAYER, layer_rows, scratch.layer)
+        compose.cover_rows(scratch.layer, *layer_rows, scratch.picture)
 
     def _antialias(self, scratch: _Scratch, view: _View) -> None:
         self._smooth(scratch, view, self.scene.edges, False, scratch.surface)
@@ -235,11 +249,15 @@ class Renderer:
         silhouette.weigh_crossings(scratch.pairs, scratch.weights, starts, stops, scratch.slots)
         compose.blend_pairs(scratch.pairs, scratch.weights, starts, stops, scratch.channels, scratch.change)
 
-    def _finish(self, scratch: _Scratch, raster: np.ndarray, worker: int) -> None:
+    def _finish(self, scratch: _Scratch, raster: np.ndarray, share: int) -> None:
         count = self._workers.shares
         pixels, straight = scratch.picture.reshape(-1), raster.view(np.uint32).reshape(-1)
-        share = slice(pixels.size * worker // count, pixels.size * (worker + 1) // count)
-        compose.straighten(pixels[share], straight[share])
+        part = slice(pixels.size * share // count, pixels.size * (share + 1) // count)
+        compose.straighten(pixels[part], straight[part])
+
+    @property
+    def _stripes(self) -> int:
+        return -(-self.scene.size_px // coverage.STRIPE_ROWS)
 
     @property
     def _has_layer(self) -> bool:

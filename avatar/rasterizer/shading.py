@@ -12,7 +12,6 @@ from avatar import lanes
 from avatar.jit import inlined, kernel
 
 SUBPIXELS = 256
-BAND_ROWS = 16
 
 SURFACE, LAYER, SECOND_LAYER = range(3)
 """What `shade_rows` draws."""
@@ -348,9 +347,9 @@ def _under(front, color):
 
 @kernel
 def shade_rows(
-    depth_and_face, planes, light, texels, levels, kind, first_row, last_row, worker, workers, color, mask, motion
+    depth_and_face, planes, light, texels, levels, kind, first_row, last_row, color, mask, motion
 ):  # fmt: skip
-    """Color, part and motion of every pixel in the rows that belong to `worker`.
+    """Color, part and motion of every pixel in the rows first_row..last_row-1.
 
     Args:
         depth_and_face: [H, W, 2] int32, of `coverage.depth_and_face`; W a multiple of `LANES`.
@@ -358,7 +357,6 @@ def shade_rows(
         texels: [N] uint32, all texture levels, one after the other. levels: [L, 2] int32, see `_shade_lanes`.
         kind: `SURFACE`, whose alpha is taken as 1 and which fills empty pixels; `LAYER` over it, which gives part and
             motion only to the pixels it covers by half or more; `SECOND_LAYER` behind that, blended under its color.
-        first_row, last_row: range of rows that may show anything; for `SURFACE` all.
         color: [H, W] uint32, written, premultiplied; 0 where nothing is drawn.
         mask: [H, W] uint8 and motion: [H, W] uint32, two fp16 patterns, x lower, written; 0 and NaN where nothing is
             drawn. Motion is NaN as well where the previous frame has the point off the picture or turned away.
@@ -370,8 +368,6 @@ def shade_rows(
     own_motion = np.empty(LANES, np.uint32)
     rows, columns, start = np.int32(height), np.int32(width), np.uint64(0)
     for row in range(first_row, last_row):
-        if (row // BAND_ROWS) % workers != worker:
-            continue
         for block in range(0, width, LANES):
             pixel = np.uint64(row * width + block)
             place = np.int32(block), np.int32(row), columns, rows

@@ -18,7 +18,7 @@ class Workers:
 
     Attributes:
         count: number of threads, the calling one among them.
-        shares: number of shares that jobs are cut into.
+        shares: number of shares that jobs are cut into, unless they say otherwise.
     """
 
     def __init__(self, count: int):
@@ -28,12 +28,12 @@ class Workers:
         self.shares = 1 if count == 1 else SHARES_PER_WORKER * count
         self._pool = ThreadPoolExecutor(count - 1, thread_name_prefix="rasterizer") if count > 1 else None
 
-    def run(self, function: Callable[[int], None]) -> None:
+    def run(self, function: Callable[[int], None], shares: int | None = None) -> None:
         """Call `function(share)` for every share, and return when all have returned."""
-        shares = itertools.count()
+        count, following = shares or self.shares, itertools.count()
 
         def work() -> None:
-            while (share := next(shares)) < self.shares:
+            while (share := next(following)) < count:
                 function(share)
 
         futures = [self._pool.submit(work) for _ in range(self.count - 1)]

@@ -14,6 +14,9 @@ def test_every_share_is_done_once(count):
         done = []
         workers.run(done.append)
         assert sorted(done) == list(range(workers.shares))
+        done.clear()
+        workers.run(done.append, 7)
+        assert sorted(done) == list(range(7))
 
 
 def test_a_thread_that_does_not_run_costs_nothing():
