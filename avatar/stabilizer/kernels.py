@@ -61,9 +61,22 @@ def unpremultiply(premultiplied, straight):
 
 
 @intrinsic
+def _moves(context, motion, pixel):
+    """Whether any of `LANES` pixels from `pixel` on of `motion` has one that is no NaN or infinity."""
+
+    def generate(context, builder, signature, arguments):
+        table = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        halves = lanes.load(builder, table, arguments[1], lanes.I32, LANES)
+        is_moved = (halves & 0x7C00).is_not(0x7C00) & (halves & 0x7C000000).is_not(0x7C000000)
+        return builder.icmp_unsigned("!=", is_moved.as_mask(), lanes.I16(0))
+
+    return types.boolean(motion, types.uint64), generate
+
+
+@intrinsic
 def _warp_lanes(context, current, previous, motion, warped, pixel, column, row, width, height):
-    """`warp` for `LANES` pixels from flat index `pixel` on; returns whether any has a motion."""
-    signature = types.boolean(current, previous, motion, warped, types.uint64, *[types.int32] * 4)
+    """`warp` for `LANES` pixels from flat index `pixel` on."""
+    signature = types.void(current, previous, motion, warped, types.uint64, *[types.int32] * 4)
 
     def generate(context, builder, signature, arguments):
         current, previous, motion, warped = (
@@ -90,7 +103,7 @@ def _warp_lanes(context, current, previous, motion, warped, pixel, column, row, 
         upper = (y >> 8) * width + (x >> 8)
         found = lanes.bilinear(previous, upper, upper + width, x & 255, y & 255)
         found.where(is_inside, now).store(warped, pixel)
-        return builder.icmp_unsigned("!=", is_moved.as_mask(), lanes.I16(0))
+        return context.get_dummy_value()
 
     return signature, generate
 
@@ -117,7 +130,8 @@ def warp(current, previous, motion, warped):
         own_motion = np.full(LANES, _NO_MOTION, np.uint32)
         for row in range(height):
             own_now[:width], own_motion[:width] = current[row], motion[row]
-            found |= _warp_lanes(
+            found |= _moves(own_motion, np.uint64(0))
+            _warp_lanes(
                 own_now, previous, own_motion, own_out, np.uint64(0), np.int32(0), np.int32(row), columns, rows
             )
             warped[row] = own_out[:width]
@@ -127,7 +141,12 @@ def warp(current, previous, motion, warped):
             # The last lanes of a row end with it.
             column = min(start, width - LANES)
             pixel = np.uint64(row * width + column)
-            found |= _warp_lanes(now, previous, motions, out, pixel, np.int32(column), np.int32(row), columns, rows)
+            if _moves(motions, pixel):
+                found = True
+                _warp_lanes(now, previous, motions, out, pixel, np.int32(column), np.int32(row), columns, rows)
+            else:
+                for lane in range(LANES):
+                    out[pixel + np.uint64(lane)] = now[pixel + np.uint64(lane)]
     return found
 
 
