@@ -122,6 +122,7 @@ class Producer:
         between two requests of a session.
 
         Args:
+            is_cancelled: asked once a frame; it may be slow.
             bound: by default all frames that the audio pushed so far allows.
         """
         session = self._session
@@ -130,11 +131,13 @@ class Producer:
         self._drop_stale()
         try:
             while session.epoch == epoch and session.delivered_frames < bound:
+                frame = await self._next(epoch)
+                if frame is None:
+                    continue
                 if is_cancelled():
                     await self.settle_down()
                     return
-                frame = await self._next(epoch)
-                if frame is not None and session.epoch == epoch and not is_cancelled():
+                if session.epoch == epoch:
                     session.delivered(frame.index)
                     yield frame
         except Exception:

@@ -21,7 +21,7 @@ SUBPIXELS = 256
 """Snapping grid: steps per pixel."""
 
 STRIPE_ROWS = 64
-"""The picture is drawn in stripes of this many rows: what is at hand of one stripe fits a core's cache."""
+"""Threads draw the picture in stripes of this many rows."""
 
 TILE_PX = 16
 """Edge of the squares that `begin_second_layer_rows` opens. Divides `STRIPE_ROWS`."""

@@ -37,9 +37,9 @@ class RasterResult(NamedTuple):
 
 
 class _View:
-    """A posed head as the camera sees it."""
+    """A posed head as the camera sees it; its triangles dealt to stripes of the picture."""
 
-    def __init__(self, scene: Scene, vertices: np.ndarray, pose: np.ndarray):
+    def __init__(self, scene: Scene, vertices: np.ndarray, pose: np.ndarray, stripes: int):
         self.light = scene.light.factors(vertices, pose)
         self.spots = scene.light.spots(vertices, scene.matrix, scene.size_px)
         self.screen = np.empty((len(vertices), 2), np.int32)
@@ -55,21 +55,23 @@ class _View:
         self.all_drawn = coverage.list_drawn(
             self.facing, self.rows, scene.opaque_count, len(scene.tri), True, self.drawn, self.opaque_drawn
         )
-        self.opaque = _dealt(self, 0, self.opaque_drawn, scene.size_px)
-        self.layer = _dealt(self, self.opaque_drawn, self.all_drawn, scene.size_px)
+        self.opaque = _dealt(self, 0, self.opaque_drawn, stripes)
+        self.layer = _dealt(self, self.opaque_drawn, self.all_drawn, stripes)
         self.layer_rows = _rows(self.screen[scene.layer_vertices, 1], scene.size_px)
         corners = clip[scene.head.faces[scene.head.landmark_faces]]
         points = np.einsum("nk,nkd->nd", scene.head.landmark_barycentric, corners)
         self.landmarks = (points[:, :2] / points[:, 3:] * np.float32(0.5) + np.float32(0.5)) * np.float32(scene.size_px)
 
 
-def _dealt(view: _View, first: int, last: int, size_px: int) -> tuple[np.ndarray, np.ndarray]:
+def _dealt(view: _View, first: int, last: int, stripes: int) -> tuple[np.ndarray, list[int]]:
     """The view's triangles first..last-1 by stripes: their indices, and where each stripe's begin."""
-    starts = np.empty(-(-size_px // coverage.STRIPE_ROWS) + 1, np.int64)
+    if stripes == 1:
+        return view.drawn[first:last], [0, last - first]
+    starts = np.empty(stripes + 1, np.int64)
     coverage.count_by_stripe(view.rows, view.drawn, first, last, starts)
     dealt = np.empty(starts[-1], np.int32)
     coverage.deal_by_stripe(view.rows, view.drawn, first, last, starts, dealt)
-    return dealt, starts
+    return dealt, starts.tolist()
 
 
 def _rows(heights: np.ndarray, size_px: int) -> tuple[int, int]:
@@ -110,6 +112,9 @@ class Renderer:
     def __init__(self, scene: Scene, workers: int = 2):
         self.scene = scene
         self._workers = Workers(workers)
+        # One thread gains nothing from stripes.
+        self._stripe_rows = scene.size_px if workers == 1 else coverage.STRIPE_ROWS
+        self._stripes = -(-scene.size_px // self._stripe_rows)
         self._local = threading.local()
         self._views: OrderedDict[bytes, _View] = OrderedDict()
         self._views_lock = threading.Lock()
@@ -175,7 +180,7 @@ class Renderer:
         with self._views_lock:
             view = self._views.get(key)
         if view is None:
-            view = _View(self.scene, self.scene.head.pose(blendshapes, pose), pose)
+            view = _View(self.scene, self.scene.head.pose(blendshapes, pose), pose, self._stripes)
             with self._views_lock:
                 self._views[key] = view
                 while len(self._views) > _VIEWS_KEPT:
@@ -193,8 +198,8 @@ class Renderer:
 
     def _draw(self, scratch: _Scratch, view: _View, mask: np.ndarray, motion: np.ndarray, stripe: int) -> None:
         """Cover and shade one stripe, the translucent layer included."""
-        first_row = stripe * coverage.STRIPE_ROWS
-        rows = first_row, min(first_row + coverage.STRIPE_ROWS, self.scene.size_px)
+        first_row = stripe * self._stripe_rows
+        rows = first_row, min(first_row + self._stripe_rows, self.scene.size_px)
         layer_rows = max(rows[0], view.layer_rows[0]), min(rows[1], view.layer_rows[1])
 
         def cover(of_view, rows, surface, *behind) -> None:
@@ -254,10 +259,6 @@ class Renderer:
         pixels, straight = scratch.picture.reshape(-1), raster.view(np.uint32).reshape(-1)
         part = slice(pixels.size * share // count, pixels.size * (share + 1) // count)
         compose.straighten(pixels[part], straight[part])
-
-    @property
-    def _stripes(self) -> int:
-        return -(-self.scene.size_px // coverage.STRIPE_ROWS)
 
     @property
     def _has_layer(self) -> bool:

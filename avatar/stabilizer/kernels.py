@@ -131,9 +131,7 @@ def warp(current, previous, motion, warped):
         for row in range(height):
             own_now[:width], own_motion[:width] = current[row], motion[row]
             found |= _moves(own_motion, np.uint64(0))
-            _warp_lanes(
-                own_now, previous, own_motion, own_out, np.uint64(0), np.int32(0), np.int32(row), columns, rows
-            )
+            _warp_lanes(own_now, previous, own_motion, own_out, np.uint64(0), np.int32(0), np.int32(row), columns, rows)
             warped[row] = own_out[:width]
         return found
     for row in range(height):
