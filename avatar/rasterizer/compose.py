@@ -1,11 +1,8 @@
-"""The last steps of a frame: translucent layer over the opaque surface, silhouettes, straight alpha, fp16 motion."""
+"""The last steps of a frame: translucent layer over the opaque surface, silhouettes."""
 
 import numpy as np
 
 from avatar.jit import inlined, kernel
-
-STRETCH = 64
-"""Pixels that are looked at together: most stretches are opaque or empty, and only copied."""
 
 
 @kernel
@@ -56,26 +53,3 @@ def cover_rows(layer, first_row, last_row, picture):
                 value = ((over >> step) & np.uint32(255)) + _divide_by_255(((under >> step) & np.uint32(255)) * rest)
                 packed |= min(value, np.uint32(255)) << step
             pixels[pixel] = packed
-
-
-@kernel
-def straighten(premultiplied, straight):
-    """Premultiplied pixels [N] uint32 to straight alpha."""
-    for start in range(0, premultiplied.shape[0], STRETCH):
-        pixels, results = premultiplied[start : start + STRETCH], straight[start : start + STRETCH]
-        partial = False
-        for index in range(pixels.shape[0]):
-            results[index] = pixels[index]
-            partial |= (pixels[index] >> np.uint32(24)) - np.uint32(1) < np.uint32(254)
-        if not partial:
-            continue
-        for index in range(pixels.shape[0]):
-            alpha = pixels[index] >> np.uint32(24)
-            if alpha - np.uint32(1) >= np.uint32(254):
-                continue
-            packed = alpha << np.uint32(24)
-            for shift in range(0, 24, 8):
-                step = np.uint32(shift)
-                value = (((pixels[index] >> step) & np.uint32(255)) * np.uint32(255) + alpha // np.uint32(2)) // alpha
-                packed |= min(value, np.uint32(255)) << step
-            results[index] = packed

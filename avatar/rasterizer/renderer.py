@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from avatar import alpha
 from avatar.config import BLENDSHAPE_COUNT, FRAME_SIZE
 from avatar.head import Part
 from avatar.rasterizer import compose, coverage, shading, silhouette
@@ -225,8 +226,8 @@ class Renderer:
         coverage.begin_layer_rows(surface, *layer_rows, layer)
         cover(view.layer, layer_rows, layer)
         shade(layer, shading.LAYER, layer_rows, scratch.layer)
-        alpha = scratch.layer.view(np.uint8).reshape(*scratch.layer.shape, 4)
-        coverage.begin_second_layer_rows(surface, layer, alpha, *layer_rows, second, scratch.open_tiles)
+        opacity = scratch.layer.view(np.uint8).reshape(*scratch.layer.shape, 4)
+        coverage.begin_second_layer_rows(surface, layer, opacity, *layer_rows, second, scratch.open_tiles)
         cover(view.layer, layer_rows, second, layer, scratch.open_tiles)
         shade(second, shading.SECOND_LAYER, layer_rows, scratch.layer)
         compose.cover_rows(scratch.layer, *layer_rows, scratch.picture)
@@ -258,7 +259,7 @@ class Renderer:
         count = self._workers.shares
         pixels, straight = scratch.picture.reshape(-1), raster.view(np.uint32).reshape(-1)
         part = slice(pixels.size * share // count, pixels.size * (share + 1) // count)
-        compose.straighten(pixels[part], straight[part])
+        alpha.unpremultiply(pixels[part], straight[part])
 
     @property
     def _has_layer(self) -> bool:

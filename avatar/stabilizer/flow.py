@@ -9,6 +9,7 @@ from threading import local
 
 import numpy as np
 
+from avatar import alpha
 from avatar.stabilizer import dis, kernels
 
 
@@ -77,9 +78,9 @@ def stabilize(
         )
     height, width = image.shape[:2]
     scratch = _scratch.fit(height, width)
-    if not kernels.premultiply(_pixels(previous), scratch.previous[: height * width]):
+    if not alpha.premultiply(_pixels(previous), scratch.previous[: height * width]):
         return image.copy()
-    kernels.premultiply(_pixels(image), scratch.current.reshape(-1))
+    alpha.premultiply(_pixels(image), scratch.current.reshape(-1))
     if motion_vectors is None or not _warp(scratch, _motion(motion_vectors, height, width)):
         _warp(scratch, dis.motion_vectors(image, previous))
     kernels.blend_within_neighborhood(
@@ -92,7 +93,7 @@ def stabilize(
         _channels(scratch.blended),
     )
     result = np.empty_like(image)
-    kernels.unpremultiply(scratch.blended.reshape(-1), _pixels(result))
+    alpha.unpremultiply(scratch.blended.reshape(-1), _pixels(result))
     return result
 
 
