@@ -4,7 +4,6 @@ The stages themselves are somebody else's: in this process (`avatar.local`) or T
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -14,6 +13,8 @@ import numpy as np
 
 from avatar import compositor, encoding
 from avatar.motion import Motion
+from avatar.places import Places
+from avatar.playout import PLAYOUT_DELAY_S
 from avatar.rasterizer import RasterResult
 from avatar.session import Controls, Session
 from avatar.speech import Window
@@ -25,6 +26,16 @@ DROP_AFTER_S = 0.1
 
 FRAMES_IN_FLIGHT = 4
 """Enough for every stage to hold one frame, few enough that an interrupt wastes little work."""
+
+LIVE_FRAMES_IN_FLIGHT = 8
+"""Those of one window at 60 frames a second and some that wait for their time."""
+
+HEAD_START_S = 0.04
+"""How long before it is due the work on a live frame begins, where the window comes sooner: the frames of one window
+would only hold each other up."""
+
+PATIENCE_S = 0.5
+"""A frame nobody waits for in real time goes before live ones that came so much later."""
 
 WINDOWS_IN_FLIGHT = 2
 """While `motion` has one, `audio_encoder` has the next: one at a time, the two stages together would set the pace."""
@@ -86,22 +97,37 @@ class Frame:
 class Producer:
     """Makes the frames of one session. Keeps what one picture hands to the next; at most one `frames` runs at a time.
 
-    A live session keeps real time: a frame whose work would begin later than `DROP_AFTER_S` after it was due comes
-    without its picture, so that the lag stays bounded and the pictures left out lie evenly.
+    A live session keeps real time. Its frames leave one by one, `PLAYOUT_DELAY_S` after each is due, although they are
+    made in bursts, as windows come; only the first, and the first after an interrupt, leaves as soon as it is made. A
+    frame whose work would begin later than `DROP_AFTER_S` after it was due comes without its picture, so that the lag
+    stays bounded and the pictures left out lie evenly.
 
     Args:
         background: [512, 512, 3] uint8, the plate behind the head.
         outputs: names of `OUTPUTS` the client wants; work for others is not done.
+        places: shared with the other sessions that use these stages.
     """
 
-    def __init__(self, session: Session, stages: Stages, background: np.ndarray, outputs: frozenset[str]):
+    def __init__(
+        self,
+        session: Session,
+        stages: Stages,
+        background: np.ndarray,
+        outputs: frozenset[str],
+        places: Places | None = None,
+    ):
         self._session = session
         self._stages = stages
         self._background = background
         self._nothing = np.zeros((*background.shape[:2], 4), np.uint8)
         self._outputs = outputs
         self._encoder = encoding.encoder(session.config.encoding, session.config.size, session.config.fps)
+        self._places = places or Places(FRAMES_IN_FLIGHT)
+        self._in_flight = LIVE_FRAMES_IN_FLIGHT if session.config.live else FRAMES_IN_FLIGHT
         self._epoch = session.epoch
+        self._is_over = False
+        self._is_awaited = True
+        self._news: asyncio.Future[None] | None = None
         self._pending: deque[asyncio.Task[Frame]] = deque()
         self._windows: deque[asyncio.Task[Motion]] = deque()
         self._stale: set[asyncio.Task] = set()
@@ -112,6 +138,11 @@ class Producer:
         """The next picture of an H.264 session can be decoded without those before; other encodings always can."""
         if isinstance(self._encoder, encoding.H264Encoder):
             self._encoder.request_keyframe()
+
+    def wake(self) -> None:
+        """To be told of audio and of interrupts, so that none of them waits for the time of the next frame."""
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     async def frames(
         self, is_cancelled: Callable[[], bool] = lambda: False, bound: int | None = None
@@ -139,13 +170,15 @@ class Producer:
                     return
                 if session.epoch == epoch:
                     session.delivered(frame.index)
+                    self._is_awaited = False
                     yield frame
         except Exception:
             await self.settle_down()
             raise
 
     async def settle_down(self) -> None:
-        """Waits for the calls of stages that are under way: they cannot be called back."""
+        """Ends all work; waits for the calls of stages that are under way, which cannot be called back."""
+        self._is_over = True
         running = [*self._pending, *self._stale, *self._windows]
         self._pending.clear()
         self._stale.clear()
@@ -153,42 +186,57 @@ class Producer:
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _next(self, epoch: int) -> Frame | None:
-        """The next frame, or None where first a window had to be waited for."""
+        """The next frame, or None where first a window, news or the frame's time had to be waited for."""
         self._top_up()
         head = self._pending[0] if self._pending else None
         window = self._windows[0] if self._windows else None
-        running = set(filter(None, [head, window]))
-        if not running:
+        if head is None and window is None:
             raise AssertionError("a frame within the bound can be made")
-        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        wait_s = self._wait_s(head) if head is not None and head.done() else None
+        if wait_s != 0 and (window is None or not window.done()):
+            if self._news is None or self._news.done():
+                self._news = asyncio.get_running_loop().create_future()
+            running = {task for task in (head, window) if task is not None and not task.done()}
+            await asyncio.wait({self._news, *running}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         if self._session.epoch != epoch:
             return None
         if window is not None and window.done():
             self._windows.popleft()
             self._session.settle(epoch, window.result())
             self._top_up()
-        if head is not None and head.done():
+        if head is not None and head.done() and self._wait_s(head) == 0:
             return self._pending.popleft().result()
         return None
 
+    def _wait_s(self, made: asyncio.Task[Frame]) -> float:
+        """How long until a frame that is made may leave."""
+        if not self._session.config.live or self._is_awaited or made.exception() is not None:
+            return 0.0
+        return max(0.0, made.result().due_s + PLAYOUT_DELAY_S - _now_s())
+
     def _top_up(self) -> None:
-        """Starts windows, then frames, until enough of each are in flight."""
+        """Starts windows, then frames, until enough of each are under way or wait for their time."""
         while len(self._windows) < WINDOWS_IN_FLIGHT:
             window = next(self._session.windows(), None)
             if window is None:
                 break
             self._windows.append(asyncio.create_task(self._analyze(window)))
-        while len(self._pending) < FRAMES_IN_FLIGHT:
+        while len(self._pending) < self._in_flight:
             controls = next(self._session.controls(), None)
             if controls is None:
                 break
-            self._pending.append(asyncio.create_task(self._frame(*self._scheduled(controls))))
+            self._pending.append(
+                asyncio.create_task(self._frame(controls, self._session.playout.due_s(controls.index)))
+            )
 
     def _drop_stale(self) -> None:
-        """What was begun before an interrupt runs to its end, unseen."""
+        """What is in the stages at an interrupt runs to its end, unseen."""
         if self._epoch == self._session.epoch:
             return
         self._epoch = self._session.epoch
+        self._is_awaited = True
+        # Pictures that were encoded and are not delivered are missing from what a client can decode.
+        self.request_keyframe()
         for task in [*self._pending, *self._windows]:
             self._stale.add(task)
             task.add_done_callback(self._forget)
@@ -205,19 +253,35 @@ class Producer:
             return Motion.rest(self._session.window.window_rows)
         return await self._stages.motion(await self._stages.audio_encoder(window.audio))
 
-    def _scheduled(self, controls: Controls) -> tuple[Controls, float, bool]:
-        """Controls relative to the picture shown last, when the frame is due, and whether its picture is left out."""
-        due_s = self._session.playout.due_s(controls.index)
-        if self._session.config.live and time.monotonic() > due_s + DROP_AFTER_S:
-            return controls, due_s, True
+    async def _frame(self, controls: Controls, due_s: float) -> Frame | None:
+        """None where it has become pointless before its work began."""
+        if not self._outputs & (PICTURES | {"LANDMARKS"}):
+            return _without_picture(controls, due_s)
+        is_live = self._session.config.live
+        if is_live and not self._is_awaited:
+            await asyncio.sleep(due_s - HEAD_START_S - _now_s())
+        async with self._places.place(due_s if is_live else _now_s() + PATIENCE_S):
+            if self._is_stale(controls):
+                return None
+            if is_live and _now_s() > due_s + DROP_AFTER_S:
+                return _without_picture(controls, due_s, is_dropped=True)
+            stable, landmarks = await self._picture(self._since_shown(controls))
+        if stable is None or self._is_stale(controls):
+            return _without_picture(controls, due_s, landmarks)
+        return self._deliver(controls, due_s, stable, landmarks)
+
+    def _is_stale(self, controls: Controls) -> bool:
+        return self._is_over or controls.epoch != self._session.epoch
+
+    def _since_shown(self, controls: Controls) -> Controls:
+        """Controls relative to the picture before, which need not be the frame before. Frames get here in order."""
         if self._shown is not None:
             controls = replace(controls, previous_blendshapes=self._shown.blendshapes, previous_pose=self._shown.pose)
         self._shown = controls
-        return controls, due_s, False
+        return controls
 
-    async def _frame(self, controls: Controls, due_s: float, is_dropped: bool) -> Frame:
-        if is_dropped or not self._outputs & (PICTURES | {"LANDMARKS"}):
-            return _without_picture(controls, due_s, is_dropped=is_dropped)
+    async def _picture(self, controls: Controls) -> tuple[np.ndarray | None, np.ndarray]:
+        """The picture, None unless asked for, and the landmarks."""
         config = self._session.config
         previous, done = self._previous, None
         if self._outputs & PICTURES:
@@ -233,7 +297,7 @@ class Producer:
             )
             landmarks = result.landmarks * np.float32(config.size / len(self._background))
             if done is None:
-                return _without_picture(controls, due_s, landmarks)
+                return None, landmarks
             image = await self._stages.enhancer(result.raster, result.mask)
             before = self._nothing if previous is None else await previous
             stable = await self._stages.stabilizer(image, before, result.motion_vectors)
@@ -243,7 +307,7 @@ class Producer:
                 done.set_exception(error)
                 done.exception()  # marked as seen: the frame's own task carries the error
             raise
-        return self._deliver(controls, due_s, stable, landmarks)
+        return stable, landmarks
 
     def _deliver(self, controls: Controls, due_s: float, stable: np.ndarray, landmarks: np.ndarray) -> Frame:
         config = self._session.config
@@ -253,6 +317,11 @@ class Producer:
         if self._encoder is not None:
             packet = np.frombuffer(self._encoder.encode(picture), np.uint8)
         return _without_picture(controls, due_s, landmarks, frame=picture if packet is None else None, packet=packet)
+
+
+def _now_s() -> float:
+    """On the clock of `time.monotonic()`, unless the event loop has another."""
+    return asyncio.get_running_loop().time()
 
 
 def _without_picture(controls: Controls, due_s: float, landmarks: np.ndarray | None = None, **picture) -> Frame:

@@ -2,13 +2,24 @@
 
 from collections import deque
 
+PLAYOUT_DELAY_S = 0.02
+"""How long after it is due a live frame leaves: the time that making it may take, so that frames leave evenly."""
+
+
+LONGEST_STALL_S = 0.5
+"""Audio that comes later than this has paused; what comes sooner was held up on its way."""
+
+CATCH_UP = 0.1
+"""By how much frames are due faster than they are shown, until the time that was lost in a stall is made up."""
+
 
 class Playout:
     """The clock of a player that shows each frame as soon as its audio and look-ahead have arrived.
 
     Frame k of a run of audio can be made once the audio up to k/fps + look-ahead is there, and is due then, but never
     sooner than 1/fps after the frame before: who sends a sentence in one piece still plays it at its own pace. A pause
-    in the audio moves what follows; so frames are late only where they took too long to make.
+    in the audio moves what follows; so frames are late only where they took too long to make. After a stall, in which
+    audio came late that now is there, frames are due a tenth sooner one after the other until they have caught up.
 
     All times are seconds of one monotonic clock.
     """
@@ -22,6 +33,7 @@ class Playout:
         self._ended_at_s: float | None = None
         self._restarted_at_s = 0.0
         self._last: tuple[int, float] | None = None
+        self._behind_s = 0.0
 
     def arrived(self, audio_s: float, now_s: float) -> None:
         """`audio_s` more seconds of audio have come."""
@@ -39,14 +51,26 @@ class Playout:
         self._arrivals.clear()
         self._restarted_at_s = now_s
         self._last = None
+        self._behind_s = 0.0
 
     def due_s(self, index: int) -> float:
         """When frame `index` is due; to be asked in ascending order, once something has arrived or ended."""
-        ready_s = self._ready_s(index)
+        due_s = self._ready_s(index)
         if self._last is not None and index > self._last[0]:
-            ready_s = max(ready_s, self._last[1] + (index - self._last[0]) * self._period_s)
-        self._last = (index, ready_s)
-        return ready_s
+            shown_s = (index - self._last[0]) * self._period_s
+            due_s = self._paced(self._last[1] + shown_s, due_s, CATCH_UP * shown_s)
+        self._last = (index, due_s)
+        return due_s
+
+    def _paced(self, regular_s: float, ready_s: float, most_s: float) -> float:
+        """When a frame is due that can be shown at `regular_s`; at most `most_s` of a stall is made up for."""
+        if ready_s > regular_s:
+            stall_s = ready_s - regular_s
+            self._behind_s = self._behind_s + stall_s if stall_s < LONGEST_STALL_S else 0.0
+            return ready_s
+        made_up_s = min(self._behind_s, most_s, regular_s - ready_s)
+        self._behind_s -= made_up_s
+        return regular_s - made_up_s
 
     def lag_s(self, next_index: int) -> float:
         """Audio that has come and whose frames have not been sent, beyond the look-ahead."""

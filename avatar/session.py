@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,8 +63,14 @@ class Session:
     frames of silence there in which the face comes to rest, and starts a fresh run of audio after them.
     """
 
-    def __init__(self, config: SessionConfig, window: WindowConfig | None = None):
+    def __init__(
+        self,
+        config: SessionConfig,
+        window: WindowConfig | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.config = config
+        self._clock = clock
         self.window = window or WindowConfig.for_lookahead(config.lookahead_ms)
         self.epoch = 0
         self.next_index = 0
@@ -87,7 +93,7 @@ class Session:
     # ------------------------------------------------------------------ in
 
     def push(self, pcm: np.ndarray, at_s: float | None = None) -> None:
-        """Takes a chunk: [N] int16 at the session's rate, N >= 0; `at_s` is when it came (monotonic), now by default.
+        """Takes a chunk: [N] int16 at the session's rate, N >= 0; `at_s` is when it came, now by default.
 
         Raises:
             InvalidAudioError: wrong type or shape.
@@ -97,7 +103,7 @@ class Session:
             raise SessionNotFoundError("a session takes no audio after its end; open a new session")
         self._speech.push(check_pcm(pcm))
         if pcm.size:
-            self.playout.arrived(pcm.size / self.config.sample_rate_hz, time.monotonic() if at_s is None else at_s)
+            self.playout.arrived(pcm.size / self.config.sample_rate_hz, self._clock() if at_s is None else at_s)
 
     def tell(self, said: InStream) -> None:
         """Takes what a request says beside audio.
@@ -118,13 +124,13 @@ class Session:
         self._ease_left = EASE_FRAMES
         self._ease_from = self._last_motion
         self._wishes = deque((min(index, self.next_index), said) for index, said in self._wishes)
-        self.playout.restart(self._base_index, time.monotonic())
+        self.playout.restart(self._base_index, self._clock())
 
     def end(self) -> None:
         """No more audio will come; the frames of what was sent are still made."""
         self.ended = True
         self._speech.end()
-        self.playout.ended(time.monotonic())
+        self.playout.ended(self._clock())
 
     @property
     def delivered_frames(self) -> int:

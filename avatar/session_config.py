@@ -30,7 +30,8 @@ class SessionConfig:
     emotion, emotion_intensity: one of `avatar.emotion.EMOTIONS`, and 0 to 1.
     seed: of blinks, gaze and sway; the same seed and audio give the same frames.
     traceparent: W3C trace context; the server makes spans of the session in this trace, if it traces at all.
-    live: keep real time; frames that the server cannot make in time come without their picture.
+    live: keep real time; frames leave at the pace at which they are shown, those that the server cannot make in time
+        without their picture.
     """
 
     sample_rate_hz: int = 16_000

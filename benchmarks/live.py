@@ -39,7 +39,7 @@ class Plan:
     fps: int = 30
     size: int = 512
     encoding: str = "raw"
-    live: bool = False
+    live: bool = True
     chunk_ms: int = 20
     lookahead_ms: int = 200
     interrupts: int = 10
@@ -69,7 +69,8 @@ class Paced:
     Attributes:
         first_frame_ms: from the first chunk sent to the first frame received, look-ahead included.
         latency_ms: [frames] from the sending of the audio up to a frame's time and look-ahead to its arrival; negative
-            where the server was early.
+            where the server was early. The end of the audio stands for the look-ahead of the frames that lack it, but
+            a player shows them one by one all the same.
         gap_ms: [frames - 1] between arrivals.
         late: frames whose latency is above LATE_MS: later than a player with so much in store needs them.
         dropped: frames without a picture.
@@ -128,7 +129,10 @@ def _evaluate(session: WireSession, plan: Plan, chunks: int) -> Paced:
     sent_s = np.array(session.sent_at_s[1:])
     chunk_s = plan.chunk_ms / 1000
     needed = np.ceil((pts_s + plan.lookahead_ms / 1000) / chunk_s - 1e-6).astype(int)
-    latency_ms = 1000 * (at_s - sent_s[np.minimum(needed - 1, chunks)])
+    due_s = sent_s[np.minimum(needed - 1, chunks)]
+    for k in np.flatnonzero(needed > chunks)[1:]:
+        due_s[k] = max(due_s[k], due_s[k - 1] + 1 / plan.fps)
+    latency_ms = 1000 * (at_s - due_s)
     samples = np.cumsum([0] + [a.samples for a in frames])[:-1]
     late = np.count_nonzero(latency_ms > LATE_MS)
     fifth = max(1, len(frames) // 5)
@@ -383,7 +387,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fps", type=int, default=30)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--encoding", choices=("raw", "jpeg", "h264"), default="raw")
-    parser.add_argument("--live", action="store_true", help="let the server leave out pictures that come too late")
+    parser.add_argument(
+        "--live",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="let the server pace the frames and leave out pictures that come too late; never with --hour",
+    )
     parser.add_argument("--chunk-ms", type=int, default=20)
     parser.add_argument("--lookahead-ms", type=int, default=200)
     parser.add_argument("--interrupts", type=int, default=10)
@@ -393,8 +402,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     plan = Plan(
         seconds=arguments.seconds or (3600 if arguments.hour else 60), sessions=arguments.sessions, fps=arguments.fps,
-        size=arguments.size, encoding=arguments.encoding, live=arguments.live, chunk_ms=arguments.chunk_ms,
-        lookahead_ms=arguments.lookahead_ms, interrupts=arguments.interrupts, speech=speech_of(arguments.audio, 16_000),
+        size=arguments.size, encoding=arguments.encoding, live=arguments.live and not arguments.hour,
+        chunk_ms=arguments.chunk_ms, lookahead_ms=arguments.lookahead_ms, interrupts=arguments.interrupts,
+        speech=speech_of(arguments.audio, 16_000),
     )  # fmt: skip
     with serving(arguments.server, plan.sessions) as (address, server):
         if arguments.hour:

@@ -28,7 +28,8 @@ from front.tracing import Tracing
 from avatar import catalog, compositor, encoding
 from avatar.config import FRAME_RATES, FRAME_SIZE
 from avatar.errors import AvatarError, CapacityError, SessionNotFoundError
-from avatar.pipeline import FRAMES_IN_FLIGHT, Frame, Producer
+from avatar.pipeline import Frame, Producer
+from avatar.places import Places
 from avatar.session import Session
 from avatar.session_config import InStream, SessionConfig
 
@@ -61,6 +62,8 @@ class TritonPythonModel:
             chunk_s=float(setting("max_chunk_s", allowed.chunk_s)),
             session_s=float(setting("max_session_s", allowed.session_s)),
         )
+        self.frames_at_once = int(setting("frames_at_once", 0)) or len(os.sched_getaffinity(0)) + 2
+        self.places = Places(self.frames_at_once)
         self.metrics = Metrics(self.limit)
         self.stages = BlsStages(self.metrics.stage)
         self.tracing = Tracing()
@@ -72,7 +75,7 @@ class TritonPythonModel:
     async def execute(self, requests):
         if self.sweeper is None:
             # Every call of a stage holds a thread while it waits.
-            threads = self.limit * (FRAMES_IN_FLIGHT + 4)
+            threads = self.limit * 4 + self.frames_at_once
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="bls"))
             self.sweeper = asyncio.create_task(self._sweep())
         await asyncio.gather(*map(self._serve, requests))
@@ -117,6 +120,7 @@ class TritonPythonModel:
         if said.event == "interrupt":
             # Not in its turn: what is being made and what waits is dropped now.
             session.interrupt()
+            entry.producer.wake()
             entry.interrupted_s = came_s
             self.metrics.interrupts.increment(1)
         if said.event == "keyframe":
@@ -132,6 +136,7 @@ class TritonPythonModel:
         session.push(call.pcm, came_s)
         if call.is_end:
             session.end()
+        entry.producer.wake()
         epoch, bound = session.epoch, session.bound
         entry.waiting_s += audio_s
         try:
@@ -154,7 +159,7 @@ class TritonPythonModel:
         session = Session(config)
         trace = self.tracing.begin(config.traceparent)
         stages = self.stages if trace is None else trace.around(self.stages)
-        producer = Producer(session, stages, self.background(folder), call.outputs)
+        producer = Producer(session, stages, self.background(folder), call.outputs, self.places)
         entry = self.sessions.open(call.key, session, producer, call.outputs)
         entry.trace = trace
         self.metrics.sessions.increment(1)

@@ -76,7 +76,8 @@ class SessionOptions:
         emotion_intensity: 0 to 1; may be changed during the session.
         seed: seed of blinks and small head motion.
         traceparent: W3C trace context, for a server that traces sessions.
-        live: the server keeps real time: pictures that it cannot make in time are left out (`image` is None then).
+        live: the server keeps real time: frames come one by one, at the pace at which they are shown; pictures that it
+            cannot make in time are left out (`image` is None then).
     """
 
     avatar: str | None = None

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 from avatar import compositor, encoding
+from avatar.pipeline import Producer
+from avatar.session import Session
+from avatar.session_config import SessionConfig
+from tests.session.fakes import BACKGROUND, FakeStages
 
 
 def test_over_is_exact_to_one_step():
@@ -71,3 +75,18 @@ def test_h264_key_frame_on_request():
         packets.append(encoder.encode(picture(k)))
     # A sequence parameter set (7) stands before each key frame.
     assert [k for k, packet in enumerate(packets) if packet[4] & 0x1F == 7] == [0, 11]
+
+
+async def test_the_first_picture_after_an_interrupt_is_a_key_frame(monkeypatch):
+    """Pictures that were encoded and then dropped are missing from what a viewer can decode."""
+    monkeypatch.setattr("avatar.compositor.resize", lambda rgb, size: cv2.resize(rgb, (size, size)))
+    session = Session(SessionConfig(encoding="h264", size=256))
+    producer = Producer(session, FakeStages(), BACKGROUND, frozenset({"PACKET"}))
+    session.push(np.random.default_rng(0).integers(-25000, 25000, 16_000).astype(np.int16))
+    packets = []
+    async for frame in producer.frames():
+        packets.append(frame.packet)
+        if frame.index == 10:
+            session.interrupt()
+    packets += [frame.packet async for frame in producer.frames()]
+    assert [k for k, packet in enumerate(packets) if packet[4] & 0x1F == 7] == [0, 11] and len(packets) == 16
