@@ -7,6 +7,7 @@ Source: Li, Bolkart, Black, Li, Romero, "Learning a model of facial shape and ex
 skinning and pose correctives after Loper et al., "SMPL", 2015, eq. 2–9.
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from os import PathLike
@@ -56,6 +57,26 @@ class Joint(IntEnum):
     RIGHT_EYE = 4
 
 
+@kernel
+def _rotate(axis_angles, matrices):
+    """`rotation_matrices` of [N, 3] float64, written to [N, 3, 3] float32."""
+    for index in range(axis_angles.shape[0]):
+        x, y, z = axis_angles[index, 0], axis_angles[index, 1], axis_angles[index, 2]
+        angle = math.sqrt(x * x + y * y + z * z)
+        scale = 1 / max(angle, 1e-12)
+        x, y, z = x * scale, y * scale, z * scale
+        sine, rest = math.sin(angle), 1 - math.cos(angle)
+        matrix = matrices[index]
+        matrix[0, 0], matrix[1, 1], matrix[2, 2] = (
+            1 - rest * (y * y + z * z),
+            1 - rest * (x * x + z * z),
+            1 - rest * (x * x + y * y),
+        )
+        matrix[0, 1], matrix[1, 0] = rest * x * y - sine * z, rest * x * y + sine * z
+        matrix[0, 2], matrix[2, 0] = rest * x * z + sine * y, rest * x * z - sine * y
+        matrix[1, 2], matrix[2, 1] = rest * y * z - sine * x, rest * y * z + sine * x
+
+
 def rotation_matrices(axis_angles: ArrayLike) -> Float:
     """Rodrigues' formula.
 
@@ -65,14 +86,10 @@ def rotation_matrices(axis_angles: ArrayLike) -> Float:
     Returns:
         [N, 3, 3] float32 rotation matrices that act on column vectors.
     """
-    axis_angles = np.asarray(axis_angles, np.float64).reshape(-1, 3)
-    angle = np.linalg.norm(axis_angles, axis=1)
-    axis = axis_angles / np.maximum(angle, 1e-12)[:, None]
-    cross = np.zeros((len(axis), 3, 3))
-    cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -axis[:, 2], axis[:, 1], -axis[:, 0]
-    cross -= cross.transpose(0, 2, 1)
-    sine, cosine = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
-    return (np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)).astype(np.float32)
+    axis_angles = np.ascontiguousarray(axis_angles, np.float64).reshape(-1, 3)
+    matrices = np.empty((len(axis_angles), 3, 3), np.float32)
+    _rotate(axis_angles, matrices)
+    return matrices
 
 
 def _in_blocks(values: Float) -> Float:
@@ -189,6 +206,17 @@ def _joint_transforms(rotation, joints, parents, translation, world):
             for column in range(3):
                 shift -= world[joint, 4 * row + column] * joints[joint, column]
             world[joint, 4 * row + 3] = shift
+
+
+@kernel
+def _mix_corners(vertices, faces, chosen, weights, points):
+    """Points [N, 3] float32, written, of the triangles `chosen` [N] by barycentric weights [N, 3]."""
+    for index in range(points.shape[0]):
+        for axis in range(3):
+            total = np.float32(0)
+            for corner in range(3):
+                total += weights[index, corner] * vertices[faces[chosen[index], corner], axis]
+            points[index, axis] = total
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,8 +375,9 @@ class Head:
 
     def landmarks(self, vertices: Float) -> Float:
         """The iBUG-68 points [68, 3] on posed `vertices` [V, 3]."""
-        corners = vertices[self.faces[self.landmark_faces]]
-        return np.einsum("nk,nkd->nd", self.landmark_barycentric, corners)
+        points = np.empty((LANDMARK_COUNT, 3), np.float32)
+        _mix_corners(vertices, self.faces, self.landmark_faces, self.landmark_barycentric, points)
+        return points
 
     def _shaped(self, shape: ArrayLike) -> Float:
         shape = np.asarray(shape, np.float32)

@@ -41,7 +41,12 @@ def render(
     # Weighted by w, what is interpolated in perspective turns linear on the picture.
     w = clip[:, 3:]
     attributes = np.column_stack(
-        [scene.uv_texels / scene.atlas.level_size[0], scene.light.factors(vertices, pose), offset * w, w]
+        [
+            scene.uv_texels / scene.atlas.level_size[0],
+            scene.light.factors(vertices, scene.head.landmarks(vertices), pose),
+            offset * w,
+            w,
+        ]
     ).astype(np.float32)
 
     surface = _layer(scene, backend, clip, attributes, np.flatnonzero(facing[: scene.opaque_count] > 0), level)

@@ -79,13 +79,15 @@ def _open_mouth(vertices, index, lips, rotation, baked_half_height, darkest, lig
 
 
 @kernel
-def _shade_by_lid(vertices, index, lid, rotation, light):
-    """Write the factor `light` [V] of the eye vertices `index` [M]: darker towards the upper lid at `lid` [3], m."""
+def _shade_by_lid(vertices, index, lid, lid_beside, rotation, light):
+    """Write the factor `light` [V] of the eye vertices `index` [M]: darker towards the upper lid, which lies halfway
+    between `lid` [3] and `lid_beside` [3], m."""
     for entry in range(index.shape[0]):
         vertex = index[entry]
         below = np.float32(0)
         for axis in range(3):
-            below += rotation[axis, 1] * (lid[axis] - vertices[vertex, axis])
+            middle = (lid[axis] + lid_beside[axis]) * np.float32(0.5)
+            below += rotation[axis, 1] * (middle - vertices[vertex, axis])
         share = min(max(below / np.float32(LID_SHADOW_M), np.float32(0)), np.float32(1))
         light[vertex] = np.float32(LID_SHADE) + np.float32(1 - LID_SHADE) * share
 
@@ -132,23 +134,14 @@ class Light:
 
     def __init__(self, head: Head, camera_position, key_direction):
         self._mouth = np.unique(head.faces[np.isin(head.part, MOUTH_PARTS)]).astype(np.int32)
-        self._lips = head.faces[head.landmark_faces[INNER_LIPS]]
-        self._lip_weights = head.landmark_barycentric[INNER_LIPS, :, None]
         self._camera = np.asarray(camera_position, np.float64)
         self._key = np.asarray(key_direction, np.float64) / np.linalg.norm(key_direction)
         eyes = np.unique(head.faces[head.part == Part.EYES])
         self._eyes = []
         self._lids = []
-        for joint, landmarks in zip((Joint.LEFT_EYE, Joint.RIGHT_EYE), UPPER_LIDS, strict=True):
+        for joint, lid in zip((Joint.LEFT_EYE, Joint.RIGHT_EYE), UPPER_LIDS, strict=True):
             own = eyes[head.skinning_weights[eyes, joint] > 0.5]
-            lid = list(landmarks)
-            self._lids.append(
-                (
-                    own.astype(np.int32),
-                    head.faces[head.landmark_faces[lid]],
-                    head.landmark_barycentric[lid, :, None] / 2,
-                )
-            )
+            self._lids.append((own.astype(np.int32), lid))
             if len(own) >= 4:
                 center = head.joints()[joint].astype(np.float64)
                 radius_m = np.linalg.norm(head.template[own] - center, axis=1).mean()
@@ -159,18 +152,25 @@ class Light:
                 weights = _fixed_points(head.template[own], np.stack([center, front]))
                 self._eyes.append((own, weights, CORNEA_RADIUS * radius_m))
 
-    def factors(self, vertices: np.ndarray, pose: np.ndarray) -> np.ndarray:
-        """Factor [V] float32 on the texture at posed `vertices` [V, 3]; 1 outside mouth and eyes. pose: [6], turns the
-        head."""
+    def factors(self, vertices: np.ndarray, landmarks: np.ndarray, pose: np.ndarray) -> np.ndarray:
+        """Factor on the texture at each vertex.
+
+        Args:
+            vertices: [V, 3] float32, posed, m. landmarks: [68, 3] float32, iBUG-68 on them.
+            pose: [6], turns the head.
+
+        Returns:
+            [V] float32; 1 outside mouth and eyes.
+        """
         light = np.ones(len(vertices), np.float32)
         rotation = rotation_matrices(pose[:3])[0]
-        for own, corners, weights in self._lids:
-            _shade_by_lid(vertices, own, (vertices[corners] * weights).sum(axis=(0, 1)), rotation, light)
+        for own, (first, second) in self._lids:
+            _shade_by_lid(vertices, own, landmarks[first], landmarks[second], rotation, light)
         if len(self._mouth):
-            lips = (vertices[self._lips] * self._lip_weights).sum(axis=1)
             _open_mouth(
-                vertices, self._mouth, lips, rotation, np.float32(BAKED_OPENING_M / 2), np.float32(DARKEST), light
-            )
+                vertices, self._mouth, landmarks[INNER_LIPS], rotation, np.float32(BAKED_OPENING_M / 2),
+                np.float32(DARKEST), light,
+            )  # fmt: skip
         return light
 
     def spots(self, vertices: np.ndarray, matrix: np.ndarray, size_px: int) -> list[Spot]:

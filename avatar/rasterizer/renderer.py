@@ -41,7 +41,8 @@ class _View:
     """A posed head as the camera sees it; its triangles dealt to stripes of the picture."""
 
     def __init__(self, scene: Scene, vertices: np.ndarray, pose: np.ndarray, stripes: int):
-        self.light = scene.light.factors(vertices, pose)
+        landmarks = scene.head.landmarks(vertices)
+        self.light = scene.light.factors(vertices, landmarks, pose)
         self.spots = scene.light.spots(vertices, scene.matrix, scene.size_px)
         self.screen = np.empty((len(vertices), 2), np.int32)
         self.depth_and_inverse_w = np.empty((len(vertices), 2), np.float32)
@@ -59,8 +60,8 @@ class _View:
         self.opaque = _dealt(self, 0, self.opaque_drawn, stripes)
         self.layer = _dealt(self, self.opaque_drawn, self.all_drawn, stripes)
         self.layer_rows = _rows(self.screen[scene.layer_vertices, 1], scene.size_px)
-        corners = clip[scene.head.faces[scene.head.landmark_faces]]
-        points = np.einsum("nk,nkd->nd", scene.head.landmark_barycentric, corners)
+        points = np.empty((len(landmarks), 4), np.float32)
+        coverage.transform(landmarks, scene.matrix, points)
         self.landmarks = (points[:, :2] / points[:, 3:] * np.float32(0.5) + np.float32(0.5)) * np.float32(scene.size_px)
 
 

@@ -33,13 +33,19 @@ def light(head):
     return Light(head, CAMERA.position, (-0.59, 0.40, 0.70))
 
 
+def factors_of(light, head, vertices, pose):
+    return light.factors(vertices, head.landmarks(vertices), pose)
+
+
 def vertices_of(head, part):
     return np.unique(head.faces[head.part == part])
 
 
 def test_teeth_darken_as_the_lips_close(head, light):
     teeth = vertices_of(head, Part.TEETH)
-    means = [light.factors(posed(head, jawOpen=opening), STILL)[teeth].mean() for opening in (0.0, 0.1, 0.3, 0.8)]
+    means = [
+        factors_of(light, head, posed(head, jawOpen=opening), STILL)[teeth].mean() for opening in (0.0, 0.1, 0.3, 0.8)
+    ]
     assert means == sorted(means)
     assert means[0] < 0.35 and means[-1] > 0.9
 
@@ -47,12 +53,12 @@ def test_teeth_darken_as_the_lips_close(head, light):
 def test_what_lies_deeper_is_darker(head, light):
     vertices = posed(head, jawOpen=0.1)
     tongue = vertices_of(head, Part.TONGUE)
-    factors, depth = light.factors(vertices, STILL)[tongue], vertices[tongue, 2]
+    factors, depth = factors_of(light, head, vertices, STILL)[tongue], vertices[tongue, 2]
     assert np.corrcoef(factors, depth)[0, 1] > 0.5
 
 
 def test_skin_hair_and_clothes_keep_the_baked_light(head, light):
-    factors = light.factors(posed(head, jawOpen=0.4, eyeBlinkLeft=0.5), STILL)
+    factors = factors_of(light, head, posed(head, jawOpen=0.4, eyeBlinkLeft=0.5), STILL)
     for part in (Part.SKIN, Part.HAIR, Part.CLOTHES):
         own = np.setdiff1d(
             vertices_of(head, part), np.concatenate([vertices_of(head, other) for other in (2, 3, 4, 5)])
@@ -62,15 +68,15 @@ def test_skin_hair_and_clothes_keep_the_baked_light(head, light):
 
 def test_turning_the_head_does_not_change_its_own_light(head, light):
     turned = np.array([0.1, 0.4, -0.05, 0.02, 0.01, 0.0], np.float32)
-    still = light.factors(posed(head, jawOpen=0.2), STILL)
-    np.testing.assert_allclose(light.factors(posed(head, turned, jawOpen=0.2), turned), still, atol=2e-3)
+    still = factors_of(light, head, posed(head, jawOpen=0.2), STILL)
+    np.testing.assert_allclose(factors_of(light, head, posed(head, turned, jawOpen=0.2), turned), still, atol=2e-3)
 
 
 def test_a_closing_lid_darkens_its_eye_alone(head, light):
     eyes = vertices_of(head, Part.EYES)
     left = eyes[head.skinning_weights[eyes, Joint.LEFT_EYE] > 0.5]
     right = eyes[head.skinning_weights[eyes, Joint.RIGHT_EYE] > 0.5]
-    opened, closed = (light.factors(posed(head, eyeBlinkLeft=value), STILL) for value in (0.0, 0.8))
+    opened, closed = (factors_of(light, head, posed(head, eyeBlinkLeft=value), STILL) for value in (0.0, 0.8))
     assert closed[left].mean() < opened[left].mean() - 0.1
     np.testing.assert_allclose(closed[right], opened[right], atol=0.02)
 
