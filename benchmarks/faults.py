@@ -187,12 +187,16 @@ class Soak:
     async def _answers(self, channel, messages) -> tuple[list, list[str], grpc.StatusCode]:
         """Frames' responses, errors inside the stream and its own, and its status."""
         call = self._call(channel)
-        frames, errors, finals = [], [], 0
+        frames, errors, finals, unsent = [], [], 0, messages[1:]
         try:
-            for message in messages:
-                await call.write(message)
+            await call.write(messages[0])
             # The stream stays open until all is answered, as Triton wants it.
             while finals < len(messages) and (answer := await call.read()) is not grpc.aio.EOF:
+                # Only now: gRPC's asyncio client loses the status of a stream that is refused while it writes, and says
+                # "Internal error from Core" instead (github.com/grpc/grpc/issues/36066).
+                for message in unsent:
+                    await call.write(message)
+                unsent = []
                 if answer.error_message:
                     errors.append(answer.error_message)
                     break
