@@ -1,7 +1,7 @@
 # `make demo` turns a speech file into a talking head; `make test` runs the tests. Both set up what they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-fast lint serve lock audit clean
+.PHONY: demo test test-fast lint serve live lock audit clean
 
 AUDIO ?= examples/hello.wav
 OUT ?= out.mp4
@@ -24,6 +24,16 @@ test-fast: $(VENV)/.test
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+# Every figure of live sessions, half an hour on a machine with nothing else to do; a bar that is missed does not stop it.
+live: $(VENV)/.test
+	-$(VENV)/bin/python -m benchmarks.live --seconds 60 --store build/live.jsonl
+	-$(VENV)/bin/python -m benchmarks.live --seconds 60 --lookahead-ms 80 --store build/live.jsonl
+	-$(VENV)/bin/python -m benchmarks.live --seconds 60 --encoding h264 --store build/live.jsonl
+	-$(VENV)/bin/python -m benchmarks.live --seconds 60 --sessions 2 --store build/live.jsonl
+	-$(VENV)/bin/python -m benchmarks.live --seconds 60 --sessions 2 --fps 25 --store build/live.jsonl
+	-$(VENV)/bin/python -m benchmarks.live --seconds 600 --store build/live.jsonl
+	-$(VENV)/bin/python -m benchmarks.live --hour --store build/live.jsonl
 
 # Versions and hashes of everything that serving installs; after a change of pyproject.toml.
 lock: $(VENV)/.supply-chain

@@ -4,6 +4,7 @@
     python -m benchmarks.live --sessions 2 --seconds 600 --encoding jpeg
     python -m benchmarks.live --hour                   # one hour of sound as fast as it goes, without pictures
     python -m benchmarks.live --server host:8001       # a running server; memory only of one started here
+    make live                                          # all of it one after the other, into build/live.jsonl
 
 Exit code 1 if a bar is missed.
 """
@@ -11,6 +12,7 @@ Exit code 1 if a bar is missed.
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -399,6 +401,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--audio", type=Path, default=PROJECT / "examples" / "hello.wav")
     parser.add_argument("--hour", action="store_true", help="sound as fast as it goes, without pictures")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--store", type=Path, metavar="FILE", help="also append the figures to FILE, one JSON a line")
     arguments = parser.parse_args(argv)
     plan = Plan(
         seconds=arguments.seconds or (3600 if arguments.hour else 60), sessions=arguments.sessions, fps=arguments.fps,
@@ -411,10 +414,13 @@ def main(argv: list[str] | None = None) -> int:
             lines = asyncio.run(measure_hour(address, server, plan))
         else:
             lines = asyncio.run(measure(address, server, plan, plan.sessions if server else None))
-    if arguments.json:
-        print(json.dumps([{**asdict(line), "ok": line.ok} for line in lines]))
-    else:
-        print("\n".join(line.as_text() for line in lines))
+    figures = [{**asdict(line), "ok": line.ok} for line in lines]
+    print(json.dumps(figures) if arguments.json else "\n".join(line.as_text() for line in lines), flush=True)
+    if arguments.store is not None:
+        arguments.store.parent.mkdir(parents=True, exist_ok=True)
+        with arguments.store.open("a") as file:
+            record = {"at": time.strftime("%FT%TZ", time.gmtime()), "arguments": argv or sys.argv[1:]}
+            print(json.dumps({**record, "load": os.getloadavg()[1], "figures": figures}), file=file)
     return 0 if all(line.ok for line in lines) else 1
 
 
