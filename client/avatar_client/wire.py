@@ -4,6 +4,7 @@ The generated stubs of `tritonclient.grpc` are used directly rather than its str
 per session, leaves a thread behind with every cancelled stream and queues without limit.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -74,36 +75,45 @@ def parse_frame(response: service_pb2.ModelInferResponse, received_s: float) -> 
     """The frame in a response, or None for the empty final one.
 
     Raises:
-        ServerError: a tensor is missing its bytes or the frame its index.
+        ServerError: a tensor is not what its type and shape say, or the frame lacks its index.
     """
     if not response.outputs:
         return None
     tensors = {}
     for output, content in zip(response.outputs, response.raw_output_contents, strict=False):
-        array = np.frombuffer(content, dtype=_DTYPES.get(output.datatype, np.uint8))
-        shape = tuple(output.shape)
-        if array.size != int(np.prod(shape)):
-            raise ServerError(
-                f"output {output.name} must hold {int(np.prod(shape))} values for shape {list(shape)}, "
-                f"got {array.size}; the server must run with numpy < 2: its operator may ask `avatar doctor`"
-            )
-        tensors[output.name] = array.reshape(shape)[0]
-    missing = [name for name in CLOCK_TENSORS if name not in tensors]
+        tensors[output.name] = _tensor(output, content)
+    missing = [name for name in CLOCK_TENSORS if name not in tensors or not tensors[name].size]
     if missing:
         raise ServerError(
             f"each frame must carry {' and '.join(CLOCK_TENSORS)}, got no {missing[0]}; is this an avatar server?"
         )
     packet, state = tensors.get("PACKET"), tensors.get("STATE")
+    if state is not None and (state.size != 1 or int(state.flat[0]) not in set(State)):
+        raise ServerError(f"STATE must be one of {[value.value for value in State]}, got {state.tolist()}")
     return Frame(
         image=tensors.get("FRAME"),
         packet=None if packet is None else packet.tobytes(),
-        index=int(tensors["INDEX"][0]),
-        pts_s=float(tensors["PTS"][0]),
+        index=int(tensors["INDEX"].flat[0]),
+        pts_s=float(tensors["PTS"].flat[0]),
         audio=tensors.get("AUDIO_OUT"),
         blendshapes=tensors.get("BLENDSHAPES"),
         pose=tensors.get("POSE"),
         landmarks=tensors.get("LANDMARKS"),
         viseme=tensors.get("VISEME"),
-        state=None if state is None else State(int(state[0])),
+        state=None if state is None else State(int(state.flat[0])),
         received_s=received_s,
     )
+
+
+def _tensor(output: service_pb2.ModelInferResponse.InferOutputTensor, content: bytes) -> np.ndarray:
+    """The tensor without its batch axis, which is 1."""
+    dtype = np.dtype(_DTYPES.get(output.datatype, np.uint8))
+    shape = tuple(output.shape)
+    values, odd_bytes = divmod(len(content), dtype.itemsize)
+    expected = math.prod(shape)
+    if odd_bytes or values != expected or shape[:1] != (1,) or min(shape) < 0:
+        raise ServerError(
+            f"output {output.name} must hold {expected} values for shape {list(shape)} with a batch axis of 1, "
+            f"got {len(content)} bytes; the server must run with numpy < 2: its operator may ask `avatar doctor`"
+        )
+    return np.frombuffer(content, dtype).reshape(shape)[0]

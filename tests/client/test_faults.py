@@ -14,6 +14,7 @@ from avatar_client import (
     ServerError,
     ServerUnavailable,
     SessionLost,
+    wire,
 )  # fmt: skip
 
 from tests.client.conftest import start_toy
@@ -123,6 +124,20 @@ def test_outputs_without_their_bytes_are_explained():
         session.send(SECOND)
         with pytest.raises(ServerError, match="VISEME must hold 20 values.*numpy < 2"):
             next(session)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [
+        ({"STATE": np.array([9], np.uint8)}, r"STATE must be one of \[0, 1, 2\], got \[9\]"),
+        ({"STATE": np.zeros(2, np.uint8)}, "STATE must be one of"),
+        ({"PTS": np.zeros(0)}, "no PTS"),
+    ],
+)
+def test_a_frame_that_no_avatar_server_sends_is_refused(tensor, words):
+    message = frame("1", 0, **tensor).infer_response
+    with pytest.raises(ServerError, match=words):
+        wire.parse_frame(message, 0.0)
 
 
 def test_a_frame_without_its_number_is_refused():
