@@ -53,7 +53,7 @@ def check_all(config: ServerConfig) -> list[Finding]:
         if interpreter.pytriton_dir and interpreter.library_dir:
             findings.append(check_stub_links(interpreter))
     findings += check_models(config)
-    findings += [check_port(name, config.address, port) for name, port in _ports(config).items()]
+    findings += [check_port(name, *where) for name, where in _ports(config).items()]
     return findings
 
 
@@ -236,5 +236,10 @@ def check_port(name: str, address: str, port: int) -> Finding:
     return Finding(f"{name} port", True, f"{address}:{port}")
 
 
-def _ports(config: ServerConfig) -> dict[str, int]:
-    return {"http": config.http_port, "grpc": config.grpc_port, "metrics": config.metrics_port}
+def _ports(config: ServerConfig) -> dict[str, tuple[str, int]]:
+    """Address and port of each protocol."""
+    return {
+        "http": (config.plain_address, config.http_port),
+        "grpc": (config.address, config.grpc_port),
+        "metrics": (config.plain_address, config.metrics_port),
+    }

@@ -222,7 +222,8 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", action="append", default=[], metavar="NAME", help="serve only this model; may be repeated"
     )
-    parser.add_argument("--address", help="where to listen (default 127.0.0.1; 0.0.0.0 for the network)")
+    parser.add_argument("--address", help="where gRPC listens (default 127.0.0.1; 0.0.0.0 for the network)")
+    parser.add_argument("--plain-address", help="where HTTP and metrics listen, which have no TLS (default 127.0.0.1)")
     parser.add_argument("--grpc-port", type=int, metavar="PORT", help="default 8001; 0 takes a free one")
     parser.add_argument("--http-port", type=int, metavar="PORT", help="default 8000; 0 takes a free one")
     parser.add_argument("--metrics-port", type=int, metavar="PORT", help="default 8002; 0 takes a free one")
@@ -237,6 +238,7 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
         "avatars_dir": arguments.avatars,
         "models": tuple(arguments.model),
         "address": arguments.address,
+        "plain_address": arguments.plain_address,
         "grpc_port": arguments.grpc_port,
         "http_port": arguments.http_port,
         "metrics_port": arguments.metrics_port,

@@ -30,11 +30,11 @@ def arguments(config: ServerConfig, interpreter: Interpreter, backends: Path) ->
         f"--backend-directory={backends}",
         "--disable-auto-complete-config",
         *selection,
-        f"--http-address={config.address}",
+        f"--http-address={config.plain_address}",
         f"--http-port={config.http_port}",
         f"--grpc-address={config.grpc_address or config.address}",
         f"--grpc-port={config.grpc_port}",
-        f"--metrics-address={config.address}",
+        f"--metrics-address={config.plain_address}",
         f"--metrics-port={config.metrics_port}",
         f"--exit-timeout-secs={max(1, round(config.stop_timeout_s))}",
         f"--backend-config=python,shm-default-byte-size={config.shm_bytes}",
@@ -92,8 +92,9 @@ def with_free_ports(config: ServerConfig) -> ServerConfig:
     with contextlib.ExitStack() as stack:
         taken = {}
         for name in names:
-            family = socket.AF_INET6 if ":" in config.address else socket.AF_INET
+            address = config.address if name == "grpc_port" else config.plain_address
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
             held = stack.enter_context(socket.socket(family))
-            held.bind((config.address, 0))
+            held.bind((address, 0))
             taken[name] = held.getsockname()[1]
     return replace(config, **taken)

@@ -19,7 +19,8 @@ class ServerConfig:
     model_repository: folder of model folders.
     backends_dir: folder of Python-based backends, one folder each with a `model.py`.
     avatars_dir: folder of the avatars that may be asked for.
-    address: where to listen; the loopback unless the network is meant.
+    address: where gRPC listens; the loopback unless the network is meant.
+    plain_address: where HTTP (health, metadata) and metrics listen, which have no TLS.
     http_port, grpc_port, metrics_port: 0 takes a free port.
     models: names of the models to serve, all of the repository if empty.
     max_sessions, session_idle_s: admission limit and idle limit of the `avatar` model; None keeps its configuration's.
@@ -43,6 +44,7 @@ class ServerConfig:
     backends_dir: Path = PROJECT / "backends"
     avatars_dir: Path = PROJECT / "avatars"
     address: str = "127.0.0.1"
+    plain_address: str = "127.0.0.1"
     http_port: int = 8000
     grpc_port: int = 8001
     metrics_port: int = 8002

@@ -112,15 +112,15 @@ class RunningServer:
 
     @property
     def grpc_address(self) -> str:
-        return self._address(self.config.grpc_port, self.config.grpc_address)
+        return _reached(self.config.grpc_address or self.config.address, self.config.grpc_port)
 
     @property
     def http_address(self) -> str:
-        return self._address(self.config.http_port)
+        return _reached(self.config.plain_address, self.config.http_port)
 
     @property
     def metrics_address(self) -> str:
-        return self._address(self.config.metrics_port)
+        return _reached(self.config.plain_address, self.config.metrics_port)
 
     @property
     def stubs(self) -> tuple[processes.Stub, ...]:
@@ -195,10 +195,6 @@ class RunningServer:
 
     # ------------------------------------------------------------------ inside
 
-    def _address(self, port: int, address: str | None = None) -> str:
-        address = address or self.config.address
-        return f"{ {'0.0.0.0': '127.0.0.1', '::': '[::1]'}.get(address, address) }:{port}"
-
     def _read_output(self) -> None:
         for line in self._process.stdout:
             record = self._log.line(line)
@@ -248,3 +244,8 @@ class RunningServer:
 
 def _first_line(text: str) -> str:
     return text.removeprefix("Internal: ").split("\n\nAt:")[0].split("\n")[0].strip()
+
+
+def _reached(address: str, port: int) -> str:
+    """How this machine reaches what listens there."""
+    return f"{ {'0.0.0.0': '127.0.0.1', '::': '[::1]'}.get(address, address) }:{port}"

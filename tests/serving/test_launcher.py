@@ -4,12 +4,14 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import venv
 from pathlib import Path
 
@@ -72,6 +74,19 @@ def test_port_taken(small_config, name):
             match=rf"the {name} port must be free, got 127.0.0.1:{port}: .* pass another --{name}-port",
         ):
             start_server(dataclasses.replace(small_config, **{f"{name}_port": port}))
+
+
+def test_only_grpc_goes_on_the_network(small_config):
+    """HTTP and metrics have no TLS."""
+    with start_server(dataclasses.replace(small_config, address="0.0.0.0", grpc_port=0)) as server:
+        with urllib.request.urlopen(f"http://{server.http_address}/v2/health/ready", timeout=10) as response:
+            assert response.status == 200
+        listening = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+        reached = {server.grpc_address: True, server.http_address: False, server.metrics_address: False}
+        for address, is_open in reached.items():
+            port = int(address.rpartition(":")[2])
+            # The state 0A is LISTEN; an address of zeros is any.
+            assert bool(re.search(rf"\b0{{8,32}}:{port:04X} \S+ 0A", listening)) is is_open, address
 
 
 def test_missing_weights(small_config):
