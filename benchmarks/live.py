@@ -414,7 +414,7 @@ def main(argv: list[str] | None = None) -> int:
             lines = asyncio.run(measure_hour(address, server, plan))
         else:
             lines = asyncio.run(measure(address, server, plan, plan.sessions if server else None))
-    figures = [{**asdict(line), "ok": line.ok} for line in lines]
+    figures = [{**asdict(line), "value": float(line.value), "ok": bool(line.ok)} for line in lines]
     print(json.dumps(figures) if arguments.json else "\n".join(line.as_text() for line in lines), flush=True)
     if arguments.store is not None:
         arguments.store.parent.mkdir(parents=True, exist_ok=True)
