@@ -208,3 +208,21 @@ def test_audio_that_was_held_up_freezes_the_picture_and_is_caught_up_with():
     np.testing.assert_allclose(late_s[-20:], PLAYOUT_DELAY_S, atol=1e-6)
     assert not any(frame.is_dropped for _, frame in live.sent), "nothing was lost"
     assert np.diff(live.sent_s[5:]).min() > 0.9 / 30 - 1e-6
+
+
+def test_a_pause_of_minutes_in_the_stream_changes_when_frames_leave_and_nothing_else():
+    came_s = REGULAR_S[:200] + np.where(np.arange(200) >= 100, 180.0, 0.0)
+
+    async def streamed(came_s):
+        return await Live.open(FakeStages(), Places(4)).stream(came_s)
+
+    paused, steady = (virtual_time.run(streamed(times)) for times in (came_s, REGULAR_S[:200]))
+    assert len(paused.sent) == len(steady.sent) and not any(frame.is_dropped for _, frame in paused.sent)
+    for (_, a), (_, b) in zip(paused.sent, steady.sent, strict=True):
+        assert a.index == b.index
+        np.testing.assert_array_equal(a.blendshapes, b.blendshapes)
+        np.testing.assert_array_equal(a.pose, b.pose)
+    (pause,) = np.flatnonzero(np.diff(paused.sent_s) > 1)
+    after_s = paused.sent_s[pause + 1 :]
+    assert after_s[0] == pytest.approx(182.02, abs=0.15)
+    np.testing.assert_allclose(np.diff(after_s)[5:], 1 / 30, atol=0.004)
