@@ -1,13 +1,19 @@
 """A run that begins with an exported network."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from avatar import engine  # noqa: E402
+from avatar.enhancer import enhance  # noqa: E402
 from avatar.networks.enhancer import Enhancer, EnhancerConfig  # noqa: E402
 from export.enhancer import export  # noqa: E402
 from training.enhancer.config import TrainingConfig  # noqa: E402
+from training.enhancer.rehearsal import rehearsed_pairs, teacher_of  # noqa: E402
 from training.enhancer.shipped import fitted, weights_of  # noqa: E402
 from training.enhancer.trainer import Trainer  # noqa: E402
 
@@ -73,3 +79,12 @@ def test_a_file_of_another_network_is_refused(tmp_path):
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], [])), str(path))
     with pytest.raises(ValueError, match="python -m export enhancer"):
         weights_of(path)
+
+
+def test_what_is_rehearsed_is_what_the_teacher_draws():
+    path = Path("model_repository/enhancer/1/model.onnx")
+    pairs = rehearsed_pairs(teacher_of(path), Path("avatars/default"), count=2)
+    assert pairs.names == ("default/rehearsed/00000", "default/rehearsed/00001")
+    served = enhance(engine.load(path, engine.EngineConfig(precision="f32")).run, pairs.raster[1], pairs.mask[1])
+    assert np.abs(pairs.truth[1].astype(int) - served).max() <= 1
+    assert np.abs(pairs.truth[1].astype(int) - pairs.raster[1]).max() > 20

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatar.blendshapes import INDEX
-from training.scene.expressions import TEMPORAL_FRAMES, TRANSLATION_M, YAW_PITCH_ROLL_DEG, sample
+from training.scene.expressions import TEMPORAL_FRAMES, TRANSLATION_M, YAW_PITCH_ROLL_DEG, sample, training_faces
 
 COUNT = 400
 
@@ -60,3 +60,9 @@ def test_validation_clips_are_runs_of_motion(samples):
         steps = np.diff([face.blendshapes for face in clip], axis=0)
         np.testing.assert_allclose(steps, np.broadcast_to(steps[:1], steps.shape), atol=1e-5)
         assert np.abs(steps).max() > 0
+
+
+def test_training_faces_pass_over_held_out_ones():
+    faces = training_faces(4, 5)
+    assert {face.split for face in faces} == {"train"}
+    assert [face.clip for face in faces] == [f"train{index:05d}" for index in (4, 6, 8, 9, 10)]

@@ -1,6 +1,7 @@
 """Command line: `python -m training.enhancer --pairs runs/pairs --avatar avatars/default --minutes 45`.
 
-One network serves several avatars: name a folder of pairs for each, in the same order.
+One network serves several avatars: name a folder of pairs for each, in the same order. Avatars that it serves already
+need no pairs: `--rehearse` keeps what `--start-from` makes of them.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import torch
 from avatar.networks.enhancer import EnhancerConfig
 from training.enhancer.config import TrainingConfig
 from training.enhancer.pairs import TRAIN, Entry, Pairs, load_pairs, name_of, read_manifest
+from training.enhancer.rehearsal import rehearsed_pairs, teacher_of
 from training.enhancer.synthetic import synthetic_pairs
 from training.enhancer.trainer import Report, Trainer
 
@@ -39,6 +41,12 @@ def main() -> None:
         pairs = synthetic_pairs(4, size_px=128)
     else:
         pairs = reduce(Pairs.joined, (load_pairs(_training_entries(folder), avatar) for folder, avatar in sources))
+    if options.rehearse:
+        if options.start_from is None or options.start_from.suffix != ".onnx":
+            raise SystemExit(f"--rehearse needs an exported network as --start-from, got {options.start_from}")
+        teacher = teacher_of(options.start_from, network)
+        for avatar in options.rehearse:
+            pairs = pairs.joined(rehearsed_pairs(teacher, avatar, options.rehearse_count))
     trainer = Trainer(config, network)
     checkpoint = options.output / "enhancer.pt"
     if options.start_from is not None:
@@ -87,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--start-from", type=Path, help="checkpoint or exported model.onnx to begin with")
+    parser.add_argument("--rehearse", type=Path, nargs="+", default=[], help="avatars to keep as they are drawn")
+    parser.add_argument("--rehearse-count", type=int, default=60, help="frames of each of them")
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint in --output")
     parser.add_argument("--follow", action="store_true", help="take in pairs that are rendered while training runs")
     parser.add_argument("--quick", action="store_true", help="a small network on drawn pairs, to try the code")

@@ -30,6 +30,7 @@ class Complexion:
         freckles: strength of freckles in [0, 1].
         stubble: strength of a beard's shadow in [0, 1].
         stubble_color: of its hairs.
+        creases: depth of the lines of age, in 0.1 mm.
         seed: of everything irregular.
     """
 
@@ -42,6 +43,7 @@ class Complexion:
     freckles: float = 0.16
     stubble: float = 0.0
     stubble_color: Color = (0.045, 0.034, 0.030)
+    creases: float = 0.0
     seed: int = 3
 
 
@@ -105,6 +107,7 @@ def paint_complexion(look: Complexion, masks: Masks) -> tuple[np.ndarray, np.nda
         hairs = 0.35 + 0.65 * scattered(random, 0.0009, 0.00018)
         color = blend(color, look.stubble * masks.beard * hairs, look.stubble_color)
     color = blend(color, 0.75 * masks.moles, look.spots)
+    color = tint(color, np.clip(0.2 * look.creases * masks.creases, 0, 1), (0.66, 0.52, 0.48))
     color = blend(color, masks.brow, (0.22, 0.14, 0.10))
     color = blend(color, 0.92 * masks.lash_line, (0.055, 0.032, 0.026))
 
@@ -117,6 +120,7 @@ def paint_complexion(look: Complexion, masks: Masks) -> tuple[np.ndarray, np.nda
     roughness = roughness + masks.lip * (0.30 + 0.04 * furrows - roughness)
     roughness = roughness + masks.wet * (0.16 - roughness)
     skin_relief = 0.14 * fine + 0.13 * grain + 0.05 * mottle - 0.80 * pores
+    skin_relief = skin_relief - look.creases * masks.creases
     relief = 0.5 + 0.1 * (skin_relief + masks.lip * (0.35 * furrows + 0.3 * grain - skin_relief))
     first = np.concatenate([np.clip(color, 0.01, 0.95), np.clip(roughness, 0.15, 0.8)[..., None]], -1)
     second = np.stack([relief, np.maximum(masks.lip, masks.wet), masks.oil, np.zeros_like(relief)], -1)

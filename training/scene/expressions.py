@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,3 +149,9 @@ def sample(index: int, seed: int = 0) -> Sample:
         face, pose = start + share * (end - start), start_pose + 0.1 * share * (end_pose - start_pose)
         return Sample(f"val{number:03d}", "val", face.astype(np.float32), pose.astype(np.float32))
     return Sample(f"train{index:05d}", "train", *draw(np.random.default_rng((seed, 0, index))))
+
+
+def training_faces(first: int, count: int) -> list[Sample]:
+    """`count` faces of the training split, from index `first` on."""
+    faces = (sample(index) for index in itertools.count(first))
+    return list(itertools.islice((face for face in faces if face.split == "train"), count))

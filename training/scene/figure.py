@@ -71,13 +71,19 @@ def upper_lids(landmarks: np.ndarray, joints: np.ndarray, skin: np.ndarray) -> l
 
 
 def hair_material(
-    name: str, melanin: float, redness: float, roughness: float = 0.32, tone: float = 0.0
+    name: str,
+    melanin: float,
+    redness: float,
+    roughness: float = 0.32,
+    tone: float = 0.0,
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> bpy.types.Material:
     """Hair of one kind; each strand carries `tone` around 0, which adds `tone` times as much melanin."""
     graph = Graph(name)
     inputs = {
         "Melanin": graph.scaled(graph.attribute("tone"), tone, melanin) if tone else melanin,
         "Melanin Redness": redness,
+        "Tint": (*tint, 1.0),
         "Roughness": roughness,
         "Radial Roughness": 0.4,
         "Random Color": 0.15,
@@ -195,7 +201,7 @@ class Figure:
     def _add_hair(self, scalp_file: str | Path) -> None:
         look = self.look.hair
         long, short = grow_hair(look, Scalp.load(scalp_file), self.look.seed)
-        material = hair_material("hair", look.melanin, look.redness, look.roughness, look.tone)
+        material = hair_material("hair", look.melanin, look.redness, look.roughness, look.tone, look.tint)
         for name, strands in (("hair", long), ("baby_hair", short)):
             self.rigid[name] = StrandObject(name, strands.points, strands.radius_m, material, strands.tone).object
         with np.load(scalp_file) as scalp:

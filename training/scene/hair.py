@@ -33,9 +33,13 @@ class HairLook:
     roughness: along a hair; low is glossy.
     parting_x_m: where the parting lies, positive on the subject's left.
     crown: where hair whorls outwards from, metres.
+    tint: what light keeps in a hair beside what melanin takes; grey without melanin is grey hair.
     sweep: how strongly the hair on top turns aside from the parting, and forward.
+    brush_back: how strongly the hair over the forehead is brushed up and back.
     comb_back: how strongly the hair at the sides is combed toward the back.
     top_m, side_m, nape_m: lengths.
+    rim_m: height above the lower edge of the hair below which a strand has left the skin, too; the scalp file's cloud
+        ends at -0.006, and along that end strands with short steps would pile up.
     rise_m: way over which a strand rises from the scalp to its layer.
     curl_m, curl_pitch_m: radius and pitch of curls; 0 is straight.
     lock: strands in a lock.
@@ -51,13 +55,16 @@ class HairLook:
     melanin: float = 0.74
     redness: float = 0.55
     roughness: float = 0.32
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
     parting_x_m: float = 0.026
     crown: tuple[float, float, float] = (0.012, 0.150, -0.055)
     sweep: float = 1.0
+    brush_back: float = 0.0
     comb_back: float = 0.45
     top_m: float = 0.095
     side_m: float = 0.055
     nape_m: float = 0.035
+    rim_m: float = -1.0
     rise_m: float = 0.003
     curl_m: float = 0.0
     curl_pitch_m: float = 0.012
@@ -125,6 +132,8 @@ def flow(position: np.ndarray, normal: np.ndarray, look: HairLook) -> np.ndarray
     combed = np.stack([np.zeros(len(x)), np.full(len(x), -0.55), np.full(len(x), -1.0)], 1)
     direction = outward * (1 - 0.8 * min(look.sweep, 1.0) * top)[:, None] + look.sweep * top[:, None] * swept
     direction = direction + look.comb_back * low[:, None] * combed
+    front = smoothstep(y, 0.045, 0.085) * smoothstep(z, -0.03, 0.03)
+    direction = direction + look.brush_back * front[:, None] * np.array([0.0, 0.4, -1.0])
     return unit(direction - normal * (direction * normal).sum(1, keepdims=True))
 
 
@@ -189,7 +198,7 @@ def walk(
         share = 1 / np.maximum(distance, 1e-5) ** 2
         share = (share / share.sum(1, keepdims=True))[..., None]
         root, shell = (scalp.root[near] * share).sum(1), (scalp.shell[near] * share).sum(1)
-        free = (distance[:, 0] > AWAY_M)[:, None]
+        free = ((distance[:, 0] > AWAY_M) | (scalp.drape_m[near[:, 0]] < look.rim_m))[:, None]
         left = np.where(free[:, 0] & ~np.isfinite(left), along, left)
         ground = np.where(free, ahead, root)
         normal = np.where(free, normal, unit((scalp.normal[near] * share).sum(1)))

@@ -7,6 +7,7 @@ that any head with landmarks gets them, whatever its texture layout. Shaders loo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import bpy
 import cv2
@@ -109,6 +110,7 @@ class Masks:
         lash_line: the upper lid's edge, darkened by the lashes' roots.
         beard: where a beard would grow.
         wet: the rim of the lids, where tears stand.
+        creases: the lines that a face is left with by its expressions.
     """
 
     lip: np.ndarray
@@ -122,6 +124,7 @@ class Masks:
     lash_line: np.ndarray
     beard: np.ndarray
     wet: np.ndarray
+    creases: np.ndarray
 
 
 def spots(plate: Plate, places: np.ndarray, strength: np.ndarray, radius_m: float) -> np.ndarray:
@@ -142,6 +145,50 @@ def brow_line(landmarks: np.ndarray, side: int, shape: BrowLine, count: int = 25
     knots = ((0, 0), (shape.arch_place / 2, 0.62 * shape.arch_m), (shape.arch_place, shape.arch_m), (1, shape.tail_m))
     rise = PchipInterpolator(*np.array(knots).T)(place)
     return np.stack([x * np.sign(eye[0, 0]), eye[:, 1].mean() + shape.height_m + rise], 1)
+
+
+def creases(flat: np.ndarray, plate: Plate, random: np.random.Generator) -> np.ndarray:
+    """Lines [H, W] of a face with landmarks `flat` [68, 2]: forehead, corners of the eyes, lower lids, nose to mouth.
+
+    Each fades in and out along its way, and none is quite where its neighbor or its twin would put it.
+    """
+    total = np.zeros((PLATE_SIZE_PX, PLATE_SIZE_PX), np.float32)
+
+    def draw(knots: np.ndarray, strength: float, width_m: float) -> None:
+        line = PchipInterpolator(np.linspace(0, 1, len(knots)), knots)(np.linspace(0, 1, 40))
+        line += 0.0002 * np.cumsum(random.normal(0, 0.5, line.shape), axis=0)
+        pixels = (line - (plate.left_m, plate.bottom_m)) / PLATE_SPAN_M * PLATE_SIZE_PX - 0.5
+        drawn = np.zeros_like(total)
+        for number, (start, end) in enumerate(pairwise(np.round(pixels * 16).astype(np.int32))):
+            fade = float(np.sin(np.pi * (number + 1) / len(line)) ** 0.7)
+            cv2.line(drawn, tuple(map(int, start)), tuple(map(int, end)), fade, 2, cv2.LINE_8, 4)
+        sigma_px = width_m / (PLATE_SPAN_M / PLATE_SIZE_PX)
+        np.maximum(total, strength * sigma_px * cv2.GaussianBlur(drawn, (0, 0), sigma_px), out=total)
+
+    brows = flat[17:27, 1].max()
+    for number, height_m in enumerate((0.014, 0.022, 0.0305)):
+        reach_m = 0.034 - 0.004 * number + random.uniform(-0.003, 0.003)
+        knots = [(share * reach_m, brows + height_m + random.normal(0, 0.0007) - 0.0018 * np.cos(3 * share))
+                 for share in np.linspace(-1, 1, 7)]  # fmt: skip
+        draw(np.array(knots), 0.7, 0.0007)
+    for outer, inner, wing, corner in ((36, 39, 31, 48), (45, 42, 35, 54)):
+        outwards = np.sign(flat[outer, 0])
+        for slope in (0.55, 0.12, -0.30):
+            start = flat[outer] + (0.0055 * outwards, 0.0035 * slope - 0.0005)
+            length_m = random.uniform(0.009, 0.014)
+            way = [start + share * length_m * np.array([outwards, slope - 0.25 * share]) for share in (0, 0.5, 1)]
+            draw(np.array(way), 0.55, 0.0006)
+        for drop_m, strength in ((0.0075, 0.5), (0.0125, 0.4)):
+            ends = flat[inner] + (0.001 * outwards, -0.6 * drop_m), flat[outer] + (-0.003 * outwards, -0.7 * drop_m)
+            middle = (ends[0] + ends[1]) / 2 - (0, 0.45 * drop_m)
+            draw(np.array([ends[0], middle, ends[1]]), strength, 0.0006)
+        fold = [flat[wing] + (0.0035 * outwards, 0.004), flat[wing] + (0.0105 * outwards, -0.008),
+                flat[corner] + (0.0075 * outwards, 0.004), flat[corner] + (0.0085 * outwards, -0.007)]  # fmt: skip
+        draw(np.array(fold), 1.0, 0.0011)
+        draw(
+            flat[corner] + np.array([(0.0015, -0.002), (0.0045, -0.009), (0.005, -0.017)]) * (outwards, 1), 0.5, 0.0009
+        )
+    return total
 
 
 def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plate, brows: BrowLine, seed: int) -> Masks:
@@ -212,7 +259,20 @@ def paint_masks(landmarks: np.ndarray, upper_lids: list[np.ndarray], plate: Plat
         pixels = (edge[:, :2] - (0, LASH_DROP_M) - (plate.left_m, plate.bottom_m)) / PLATE_SPAN_M * PLATE_SIZE_PX - 0.5
         cv2.polylines(drawn, [np.round(pixels * 16).astype(np.int32)], False, 255, 8, cv2.LINE_AA, 4)
     lash_line = cv2.GaussianBlur(drawn / np.float32(255), (0, 0), 2.0)
-    masks = (lip, lip_depth, blush, shade, oil, freckles, moles, brow, lash_line, beard, wet)
+    masks = (
+        lip,
+        lip_depth,
+        blush,
+        shade,
+        oil,
+        freckles,
+        moles,
+        brow,
+        lash_line,
+        beard,
+        wet,
+        creases(flat, plate, random),
+    )
     return Masks(*(np.clip(mask, 0, 1).astype(np.float32) for mask in masks))
 
 
