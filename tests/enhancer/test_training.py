@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from avatar.networks.enhancer import EnhancerConfig  # noqa: E402
-from training.enhancer.batches import draw_batch, shift  # noqa: E402
+from training.enhancer.batches import draw_batch, even_shares, shift  # noqa: E402
 from training.enhancer.config import TrainingConfig  # noqa: E402
 from training.enhancer.schedule import learning_rate, progress  # noqa: E402
 from training.enhancer.synthetic import synthetic_pairs  # noqa: E402
@@ -98,6 +98,11 @@ def test_batch_moves_all_pictures_of_a_pair_together(pairs):
     opaque = batch.mask > 0
     assert torch.equal(batch.raster[..., 3] == 255, opaque)
     assert bool((batch.truth[..., 3][opaque] >= 100).all())
+
+
+def test_every_avatar_is_drawn_equally_often():
+    shares = even_shares(["a/x/0", "b/x/0", "b/x/1", "b/y/0", "b/y/1"])
+    assert shares.tolist() == pytest.approx([0.5, 0.125, 0.125, 0.125, 0.125])
 
 
 def test_learning_rate_rises_then_falls_to_nothing():

@@ -1,5 +1,7 @@
 """Random batches of pairs, moved by a few pixels."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +34,10 @@ class Batch:
 def draw_batch(pairs: Pairs, size: int, shift_px: int, rng: np.random.Generator) -> Batch:
     """Pairs drawn without repetition inside the batch; both frames of a pair are moved by the same whole pixels.
 
-    What enters the frame at its border repeats the border: clothes that reach the lower edge still do.
+    Every avatar is drawn equally often, however many pairs it has. What enters the frame at its border repeats the
+    border: clothes that reach the lower edge still do.
     """
-    chosen = rng.choice(len(pairs), size=min(size, len(pairs)), replace=False)
+    chosen = rng.choice(len(pairs), size=min(size, len(pairs)), replace=False, p=even_shares(pairs.names))
     rows = []
     for index in chosen:
         dy, dx = rng.integers(-shift_px, shift_px + 1, size=2)
@@ -43,6 +46,13 @@ def draw_batch(pairs: Pairs, size: int, shift_px: int, rng: np.random.Generator)
     raster, mask, truth, attention = (torch.from_numpy(np.stack(array)) for array in zip(*rows, strict=True))
     background = torch.from_numpy(rng.uniform(size=(len(chosen), 3, 1, 1)).astype(np.float32))
     return Batch(raster, mask, truth, attention[:, None].float() / UNIT, background)
+
+
+def even_shares(names: Sequence[str]) -> np.ndarray:
+    """Probability [N] of each pair, so that those of every avatar, the first part of a name, add up to the same."""
+    avatars = [name.split("/")[0] for name in names]
+    count = Counter(avatars)
+    return np.array([1 / (len(count) * count[avatar]) for avatar in avatars])
 
 
 def shift(array: np.ndarray, dx: int, dy: int) -> np.ndarray:
