@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from avatar.enhancer import IMAGE, enhance
+from benchmarks.identity import Embed, cosine, embedder
 from benchmarks.landmarks import Detector, distance_px, face_mesh
 from benchmarks.similarity import ms_ssim, psnr_db, ssim
 from training.enhancer.pairs import TRAIN, Pairs, load_pairs, name_of, read_manifest
@@ -130,6 +131,21 @@ def landmark_lines(comparisons: list[Comparison], detect: Detector) -> str:
     return "\n".join(lines)
 
 
+def identity_lines(comparisons: list[Comparison], embed: Embed) -> str:
+    """Mean and smallest cosine of face embeddings against the path-traced frame's."""
+    lines = []
+    for name in ("raster", "enhanced"):
+        found = [cosine(embed, getattr(c, name), c.truth) for c in comparisons]
+        seen = [value for value in found if value is not None]
+        if not seen:
+            return "identity: the detector finds no face"
+        lines.append(
+            f"identity, {name}: cosine {np.mean(seen):.3f} to the path-traced frame on average, "
+            f"{min(seen):.3f} at least, {len(seen)} of {len(found)} frames"
+        )
+    return "\n".join(lines)
+
+
 def change(pictures: list[np.ndarray]) -> float:
     """Mean absolute difference, of 255, of each picture from the one before."""
     return float(np.mean([np.abs(a.astype(float) - b).mean() for a, b in pairwise(pictures)]))
@@ -193,6 +209,8 @@ def main() -> None:
     print(change_lines(comparisons, {name_of(entry, options.avatar): entry.picture.parent.name for entry in held_out}))
     detect = face_mesh()
     print(landmark_lines(comparisons, detect) if detect else "landmarks: needs mediapipe, see benchmarks/landmarks.py")
+    embed = embedder()
+    print(identity_lines(comparisons, embed) if embed else "identity: needs dlib, see benchmarks/identity.py")
     options.sheets.mkdir(parents=True, exist_ok=True)
     chosen = [
         comparisons[i] for i in np.linspace(0, len(comparisons) - 1, min(options.rows, len(comparisons))).astype(int)

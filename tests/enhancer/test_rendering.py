@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from benchmarks.identity import cosine
 from benchmarks.landmarks import distance_px
 from benchmarks.rendering import Comparison, change, compare, over, sheet, table
 from benchmarks.similarity import ms_ssim, psnr_db, ssim
@@ -149,3 +150,16 @@ def test_table_has_a_row_for_each_region(comparisons):
 def test_sheet_shows_four_pictures_a_row(comparisons):
     assert sheet(comparisons).shape == (2 * (256 + 4), 4 * 256, 3)
     assert sheet(comparisons, "mouth", magnify=3).shape[1] % 3 == 0
+
+
+def test_identity_is_the_cosine_of_embeddings():
+    face, empty = np.ones((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
+
+    def embed(picture):
+        return np.array([3.0, 4.0]) * picture[0, 0, 0] + (0.0, picture[0, 0, 1] - 1.0) if picture.any() else None
+
+    other = face.copy()
+    other[..., 1] = 5
+    assert cosine(embed, face, 2 * face) == pytest.approx((3 * 6 + 4 * 9) / (5 * np.hypot(6, 9)))
+    assert cosine(embed, face, other) == pytest.approx((3 * 3 + 4 * 8) / (5 * np.hypot(3, 8)))
+    assert cosine(embed, face, empty) is None
