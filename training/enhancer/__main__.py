@@ -1,7 +1,7 @@
 """Command line: `python -m training.enhancer --pairs runs/pairs --avatar avatars/default --minutes 45`.
 
 One network serves several avatars: name a folder of pairs for each, in the same order. Avatars that it serves already
-need no pairs: `--rehearse` keeps what `--start-from` makes of them.
+need no pairs: `--rehearse` keeps what `--teacher` makes of them.
 """
 
 import argparse
@@ -42,9 +42,10 @@ def main() -> None:
     else:
         pairs = reduce(Pairs.joined, (load_pairs(_training_entries(folder), avatar) for folder, avatar in sources))
     if options.rehearse:
-        if options.start_from is None or options.start_from.suffix != ".onnx":
-            raise SystemExit(f"--rehearse needs an exported network as --start-from, got {options.start_from}")
-        teacher = teacher_of(options.start_from, network)
+        exported = options.teacher or options.start_from
+        if exported is None or exported.suffix != ".onnx":
+            raise SystemExit(f"--rehearse needs an exported network as --teacher or --start-from, got {exported}")
+        teacher = teacher_of(exported, network)
         for avatar in options.rehearse:
             pairs = pairs.joined(rehearsed_pairs(teacher, avatar, options.rehearse_count))
     trainer = Trainer(config, network)
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--start-from", type=Path, help="checkpoint or exported model.onnx to begin with")
     parser.add_argument("--rehearse", type=Path, nargs="+", default=[], help="avatars to keep as they are drawn")
+    parser.add_argument("--teacher", type=Path, help="exported model.onnx that draws them; by default --start-from")
     parser.add_argument("--rehearse-count", type=int, default=60, help="frames of each of them")
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint in --output")
     parser.add_argument("--follow", action="store_true", help="take in pairs that are rendered while training runs")
