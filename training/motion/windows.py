@@ -13,6 +13,9 @@ from training.speech_corpus.augment import HISTORY_SAMPLES, AugmentConfig, Augme
 BEGINS_SHARE, ENDS_SHARE = 0.15, 0.05
 """Windows in which the audio begins or ends: outside of it are zeros, as in a session."""
 
+RESAMPLED_SHARE, LARGEST_SPEED = 0.6, 1.3
+"""Windows played faster or slower, by up to this factor: pitch, formants and pace change together."""
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -29,6 +32,14 @@ class Batch:
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
+def _sampled(audio: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """int16 [samples] at fractional `places`, float32 in [-1, 1], linear between samples."""
+    begin = np.floor(places).astype(int)
+    after = (places - begin).astype(np.float32)
+    left, right = (audio[np.clip(begin + step, 0, len(audio) - 1)].astype(np.float32) for step in (0, 1))
+    return (left + after * (right - left)) / 32767
+
+
 class WindowSampler:
     """Endless batches of one or more tracks in given proportions."""
 
@@ -43,10 +54,9 @@ class WindowSampler:
         self._tracks = tracks
         self._shares = np.array(shares) / np.sum(shares)
 
-    def _place(self, track: Track) -> tuple[int, int, int]:
-        """First row of a window, and the rows [first, last) of the track that can be heard in it."""
+    def _place(self, track: Track, rows: int) -> tuple[int, int, int]:
+        """First row of a window of `rows`, and the rows [first, last) of the track that can be heard in it."""
         kind = self._rng.random()
-        rows = self._rows
         if kind < BEGINS_SHARE:
             start = int(self._rng.choice(track.starts[:-1]))
             return start + int(self._rng.integers(8, rows)) - rows, start, len(track)
@@ -55,14 +65,21 @@ class WindowSampler:
             return end + int(self._rng.integers(1, 40)) - rows, 0, end
         return int(self._rng.integers(0, len(track) - rows)), 0, len(track)
 
+    def _speed(self) -> float:
+        if self._rng.random() >= RESAMPLED_SHARE:
+            return 1.0
+        return LARGEST_SPEED ** self._rng.uniform(-1.0, 1.0)
+
     def _window(self, track: Track) -> tuple[np.ndarray, ...]:
-        start, first, last = self._place(track)
-        index = np.arange(start, start + self._rows)
-        heard = (index >= first) & (index < last) & (index < len(track)) & (index >= 0)
+        speed = self._speed()
+        start, first, last = self._place(track, int(np.ceil(self._rows * speed)))
+        last = min(last, len(track))
+        index = start + np.floor((np.arange(self._rows) + 0.5) * speed).astype(int)
+        heard = (index >= first) & (index < last) & (index >= 0)
         index = np.clip(index, 0, len(track) - 1)
-        samples = np.arange(start * FEATURE_HOP_SAMPLES - HISTORY_SAMPLES, (start + self._rows) * FEATURE_HOP_SAMPLES)
-        inside = (samples >= first * FEATURE_HOP_SAMPLES) & (samples < min(last, len(track)) * FEATURE_HOP_SAMPLES)
-        audio = track.audio[np.clip(samples, 0, len(track.audio) - 1)].astype(np.float32) / 32767 * inside
+        places = np.arange(-HISTORY_SAMPLES, self._rows * FEATURE_HOP_SAMPLES) * speed + start * FEATURE_HOP_SAMPLES
+        inside = (places >= max(0, first) * FEATURE_HOP_SAMPLES) & (places < last * FEATURE_HOP_SAMPLES)
+        audio = _sampled(track.audio, places) * inside
         audio, speaks = self._augmenter(audio)
         audio = audio * inside[HISTORY_SAMPLES:]
         heard = heard & speaks

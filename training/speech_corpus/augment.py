@@ -1,10 +1,12 @@
 """What rooms, lines and machines do to speech before it arrives: none of it may move the lips."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from avatar.config import SAMPLE_RATE_HZ
+from training.speech_corpus.vocal_tract import bend, draw_warp
 
 SPEECH_RMS = 0.1
 """Level of the corpus, see `store.conform`."""
@@ -12,7 +14,7 @@ SPEECH_RMS = 0.1
 HISTORY_SAMPLES = SAMPLE_RATE_HZ * 2 // 5
 """Sound before a window that reverberates into it."""
 
-NOISE_BANK_S = 30
+NOISE_BANK_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +22,24 @@ class AugmentConfig:
     """How often and how much.
 
     Attributes:
-        reverberation, coloring, telephone, noise: probabilities.
+        vocal_tract, reverberation, coloring, telephone, noise: probabilities.
+        missing_band: probability that a band of 200 to 1500 Hz is 30 dB down, so that no cue is relied on alone.
         noise_only: probability that the speech is taken away and noise remains.
+        gaps: probability that pieces of 20 to 100 ms are missing, as where packets were lost.
         snr_db: range of speech over noise.
         level_db: range of the level of speech, root mean square, against full scale.
     """
 
-    reverberation: float = 0.15
-    coloring: float = 0.4
+    vocal_tract: float = 0.5
+    reverberation: float = 0.2
+    coloring: float = 0.6
+    missing_band: float = 0.2
     telephone: float = 0.1
     noise: float = 0.45
-    noise_only: float = 0.05
+    noise_only: float = 0.08
+    gaps: float = 0.15
     snr_db: tuple[float, float] = (0.0, 35.0)
-    level_db: tuple[float, float] = (-36.0, -12.0)
+    level_db: tuple[float, float] = (-36.0, -9.0)
 
 
 def _shaped_noise(rng: np.random.Generator, count: int, exponent: float) -> np.ndarray:
@@ -96,7 +103,14 @@ class Augmenter:
         self._rng = np.random.default_rng(seed)
         count = NOISE_BANK_S * SAMPLE_RATE_HZ
         self._bank = [_shaped_noise(self._rng, count, exponent).astype(np.float32) for exponent in (0.0, 1.0, 2.0)]
-        self._bank += [make(self._rng, count).astype(np.float32) for make in (hum, music, clicks)]
+        self._bank += [self._pieces(make, count) for make in (hum, music, clicks)]
+
+    def _pieces(self, make: Callable[[np.random.Generator, int], np.ndarray], count: int) -> np.ndarray:
+        """Pieces of 5 to 30 s, which differ in key and tempo, one after another: float32 [count]."""
+        pieces: list[np.ndarray] = []
+        while (missing := count - sum(map(len, pieces))) > 0:
+            pieces.append(make(self._rng, int(self._rng.uniform(5.0, 30.0) * SAMPLE_RATE_HZ))[:missing])
+        return np.concatenate(pieces).astype(np.float32)
 
     def _noise(self, count: int) -> np.ndarray:
         kind = int(self._rng.integers(0, len(self._bank) + 1))
@@ -123,9 +137,13 @@ class Augmenter:
             room[0] = 1.0
             response = np.fft.rfft(room, count)
         if rng.random() < config.coloring:
-            knots_hz = np.array([0.0, 200.0, 600.0, 1500.0, 3500.0, 8000.0])
-            gain = 10 ** (np.interp(frequency_hz, knots_hz, rng.uniform(-7.0, 7.0, len(knots_hz))) / 20)
+            knots_hz = np.array([0.0, 150.0, 400.0, 800.0, 1500.0, 2500.0, 4000.0, 6000.0, 8000.0])
+            gain = 10 ** (np.interp(frequency_hz, knots_hz, rng.uniform(-9.0, 9.0, len(knots_hz))) / 20)
             response = gain if response is None else response * gain
+        if rng.random() < config.missing_band:
+            low_hz, width_hz = rng.uniform(0.0, 7000.0), rng.uniform(200.0, 1500.0)
+            band = np.where((frequency_hz >= low_hz) & (frequency_hz < low_hz + width_hz), 10 ** (-30 / 20), 1.0)
+            response = band if response is None else response * band
         if rng.random() < config.telephone:
             band = 1.0 / (1.0 + (250.0 / np.maximum(frequency_hz, 1.0)) ** 8) / (1.0 + (frequency_hz / 3500.0) ** 16)
             response = band if response is None else response * band
@@ -141,6 +159,8 @@ class Augmenter:
             float32 [samples] in [-1, 1]; whether the speech is still in it.
         """
         rng, config = self._rng, self._config
+        if rng.random() < config.vocal_tract:
+            audio = bend(audio, draw_warp(rng))
         response = self._response(len(audio))
         if response is not None:
             audio = np.fft.irfft(np.fft.rfft(audio) * response, len(audio))
@@ -151,5 +171,9 @@ class Augmenter:
         if rng.random() < config.noise or not speaks:
             snr_db = rng.uniform(*config.snr_db)
             audio = audio + self._noise(len(audio)) * (SPEECH_RMS * 10 ** (-snr_db / 20))
+        if rng.random() < config.gaps:
+            audio = np.array(audio)
+            for start in rng.integers(0, len(audio), int(rng.integers(1, 5))):
+                audio[start : start + int(rng.uniform(0.02, 0.1) * SAMPLE_RATE_HZ)] = 0.0
         gain = 10 ** (rng.uniform(*config.level_db) / 20) / SPEECH_RMS
         return np.clip(audio * gain, -1.0, 1.0).astype(np.float32), speaks
