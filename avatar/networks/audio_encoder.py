@@ -21,7 +21,7 @@ def small_config() -> Wav2Vec2Config:
     """The configuration that ships: the interface of wav2vec2-base in a tenth of its arithmetic."""
     return Wav2Vec2Config(
         hidden_size=FEATURE_DIM,
-        num_hidden_layers=2,
+        num_hidden_layers=3,
         num_attention_heads=12,
         intermediate_size=768,
         conv_dim=(32, 64, 96, 128, 192, 256, 256),

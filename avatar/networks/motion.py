@@ -1,4 +1,4 @@
-"""Speech features to face motion: bidirectional GRU, then attention over the window."""
+"""Speech features to face motion: bidirectional GRU, then attention over the window, coarse and fine."""
 
 from dataclasses import asdict, dataclass
 
@@ -22,6 +22,10 @@ class MotionConfig:
     Attributes:
         width: of the GRU's input and of the attention, even.
         gru_layers: bidirectional, each direction `width / 2` wide.
+        coarse_rows: rows in one group of the coarse attention, divides `rows`.
+        coarse_width: of the coarse attention.
+        coarse_layers: pre-norm transformer layers over the groups.
+        coarse_heads: divides `coarse_width`.
         attention_layers: pre-norm transformer layers after the GRU.
         attention_heads: divides `width`.
         rows: of one window, for the learned positions.
@@ -29,6 +33,10 @@ class MotionConfig:
 
     width: int = 512
     gru_layers: int = 2
+    coarse_rows: int = 5
+    coarse_width: int = 768
+    coarse_layers: int = 2
+    coarse_heads: int = 12
     attention_layers: int = 1
     attention_heads: int = 8
     rows: int = 75
@@ -65,6 +73,34 @@ class TemporalAttention(nn.Module):
         return rows + self.feed_forward(rows)
 
 
+class CoarseAttention(nn.Module):
+    """Attention over groups of rows beside the rows themselves, as in a U-Net of one level.
+
+    Most parameters of the network sit here: a group is a syllable's worth of rows, so the words and the pace are seen
+    at a fraction of the arithmetic. It begins as the identity.
+    """
+
+    def __init__(self, config: MotionConfig):
+        super().__init__()
+        if config.rows % config.coarse_rows:
+            raise ValueError(f"coarse_rows must divide the {config.rows} rows of a window, got {config.coarse_rows}")
+        self.coarse_rows = config.coarse_rows
+        group = config.coarse_rows * config.width
+        self.gather = nn.Sequential(nn.LayerNorm(group), nn.Linear(group, config.coarse_width))
+        self.attention = nn.Sequential(
+            *(TemporalAttention(config.coarse_width, config.coarse_heads) for _ in range(config.coarse_layers))
+        )
+        self.spread = nn.Sequential(nn.LayerNorm(config.coarse_width), nn.Linear(config.coarse_width, group))
+        nn.init.zeros_(self.spread[1].weight)
+        nn.init.zeros_(self.spread[1].bias)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """[batch, rows, width] to the same."""
+        batch, count, width = rows.shape
+        groups = rows.reshape(batch, count // self.coarse_rows, self.coarse_rows * width)
+        return rows + self.spread(self.attention(self.gather(groups))).reshape(batch, count, width)
+
+
 class MotionNetwork(nn.Module):
     """Features of one window to coefficients, head pose and visemes of each row."""
 
@@ -75,6 +111,7 @@ class MotionNetwork(nn.Module):
         self.project = nn.Sequential(nn.LayerNorm(FEATURE_DIM), nn.Linear(FEATURE_DIM, width), nn.GELU())
         self.positions = nn.Parameter(torch.randn(config.rows, width) * 0.02)
         self.gru = nn.GRU(width, width // 2, config.gru_layers, batch_first=True, bidirectional=True)
+        self.coarse = CoarseAttention(config)
         self.attention = nn.Sequential(
             *(TemporalAttention(width, config.attention_heads) for _ in range(config.attention_layers))
         )
@@ -89,7 +126,7 @@ class MotionNetwork(nn.Module):
         """Before the output functions, for the losses; see `forward`."""
         rows = self.project(features) + self.positions
         rows = rows + self.gru(rows)[0]
-        rows = self.norm(self.attention(rows))
+        rows = self.norm(self.attention(self.coarse(rows)))
         return self.blendshapes(rows), self.pose(rows), self.viseme(rows)
 
     def activate(self, blendshapes: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

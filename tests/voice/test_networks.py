@@ -9,7 +9,7 @@ pytest.importorskip("transformers")
 from transformers import Wav2Vec2Config  # noqa: E402
 
 from avatar.networks.audio_encoder import AudioEncoder, small_config  # noqa: E402
-from avatar.networks.motion import POSE_SCALE, MotionConfig, MotionNetwork  # noqa: E402
+from avatar.networks.motion import POSE_SCALE, CoarseAttention, MotionConfig, MotionNetwork  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,26 @@ def test_the_batch_does_not_mix(encoder, motion, audio):
     alone = motion(encoder(audio[1:]))
     for a, b in zip(together, alone, strict=True):
         assert torch.allclose(a[1:], b, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_the_coarse_attention_begins_as_the_identity_and_sees_the_whole_window(motion):
+    rows = torch.randn(1, 75, 512)
+    assert torch.equal(motion.coarse(rows), rows)
+    trained = CoarseAttention(MotionConfig())
+    torch.nn.init.normal_(trained.spread[1].weight, std=0.01)
+    changed = rows.clone()
+    changed[:, 2] += 1.0
+    assert (trained(changed) - trained(rows))[:, 70:].abs().max() > 1e-5
+
+
+def test_the_motion_network_has_the_size_that_was_asked_for(motion):
+    assert 15e6 <= sum(parameter.numel() for parameter in motion.parameters()) <= 30e6
+
+
+def test_rows_that_do_not_fall_into_groups_are_refused():
+    with pytest.raises(ValueError, match="coarse_rows"):
+        MotionNetwork(MotionConfig(coarse_rows=4))
 
 
 @torch.inference_mode()

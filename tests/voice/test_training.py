@@ -93,17 +93,17 @@ def test_it_learns_and_resumes_with_the_same_state(loss, track, tmp_path):
     config = TrainConfig(minutes=10.0, batch_size=2, warmup=0.001)
     sampler = WindowSampler([track], [1.0], AugmentConfig(), seed=0)
     trainer = Trainer(config, loss, tmp_path)
-    totals = [trainer.train_step(sampler)["total"] for _ in range(5)]
-    assert min(totals[-2:]) < totals[0]
+    totals = [trainer.train_step(sampler)["total"] for _ in range(20)]
+    assert np.mean(totals[-5:]) < 0.9 * np.mean(totals[:5])
     trainer.save()
 
     resumed = Trainer(config, loss, tmp_path)
-    assert resumed.step == 5
+    assert resumed.step == 20
     assert resumed.elapsed_s == pytest.approx(trainer.elapsed_s)
     for a, b in zip(trainer.networks.state_dict().values(), resumed.networks.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     resumed.train_step(sampler)
-    assert resumed.step == 6
+    assert resumed.step == 21
 
 
 def test_quick_mode_leaves_a_checkpoint_that_exports(tmp_path, monkeypatch):
@@ -217,6 +217,27 @@ def test_weights_come_back_from_the_exported_file(tmp_path):
             assert torch.allclose(ours, theirs, atol=2e-3)
     with pytest.raises(ValueError, match="another configuration"):
         restore(MotionNetwork(MotionConfig(width=256)), tmp_path / "motion/1/model.onnx", "motion")
+
+
+def test_a_deeper_network_begins_as_the_exported_one(tmp_path):
+    from avatar.networks.audio_encoder import AudioEncoder, small_config
+    from export.__main__ import main as export
+    from training.motion.restore import restore
+
+    torch.manual_seed(6)
+    shallow = small_config()
+    shallow.num_hidden_layers = 1
+    encoder = AudioEncoder(shallow).eval()
+    for parameter in encoder.parameters():
+        parameter.data += 0.01 * torch.randn_like(parameter)
+    state = {"audio_encoder": encoder.state_dict(), "audio_encoder_config": shallow.to_dict()}
+    torch.save(state, tmp_path / "motion.pt")
+    export(["audio_encoder", "--checkpoint", str(tmp_path / "motion.pt"), "--out", str(tmp_path)])
+    deep = restore(AudioEncoder(small_config()), tmp_path / "audio_encoder/1/model.onnx", "encoder").eval()
+    audio = torch.randn(1, 24_000) * 0.1
+    with torch.inference_mode():
+        assert torch.allclose(deep(audio), encoder(audio), atol=1e-2)
+    assert sum(p.numel() for p in deep.parameters()) > sum(p.numel() for p in encoder.parameters())
 
 
 def test_new_speech_is_taken_in_while_training_runs(tmp_path):

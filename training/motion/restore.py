@@ -14,6 +14,9 @@ from torch import nn
 GATES_OF_ONNX = (1, 0, 2)
 """torch's order of a GRU's gates (reset, update, new) within ONNX's (update, reset, hidden)."""
 
+RESIDUAL_BLOCK = re.compile(r"(wav2vec2\.encoder\.layers\.\d+|coarse)\.")
+"""Parameters of blocks that a network may have more of than the file it begins with."""
+
 
 def _gates(values: np.ndarray) -> np.ndarray:
     """[3·hidden, ...] from ONNX's order to torch's."""
@@ -72,11 +75,19 @@ def parameters_of(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
+def begin_as_identity(layer: nn.Module) -> None:
+    """Silences both branches of a pre-norm layer of Wav2Vec2, so that the network says what it said without it."""
+    for branch in (layer.attention.out_proj, layer.feed_forward.output_dense):
+        nn.init.zeros_(branch.weight)
+        nn.init.zeros_(branch.bias)
+
+
 def restore(network: nn.Module, path: Path, prefix: str) -> nn.Module:
     """Fills `network` with the weights of an exported file.
 
     Args:
-        network: of the configuration the file was exported from.
+        network: of the configuration the file was exported from, or of one with more residual blocks: layers of the
+            audio encoder, the motion network's coarse attention. These begin as the identity.
         path: `model.onnx` of a stage.
         prefix: attribute under which the exported wrapper held the network, `encoder` or `motion`.
 
@@ -84,8 +95,15 @@ def restore(network: nn.Module, path: Path, prefix: str) -> nn.Module:
         ValueError: if a parameter is missing in the file or has another shape.
     """
     found = {name.removeprefix(f"{prefix}."): values for name, values in parameters_of(path).items()}
+    held = {match.group(1) for name in found if (match := RESIDUAL_BLOCK.match(name))}
+    for name, module in network.named_modules():
+        if RESIDUAL_BLOCK.fullmatch(f"{name}.") and name not in held and "layers" in name:
+            begin_as_identity(module)
     state = network.state_dict()
     for name, current in state.items():
+        block = RESIDUAL_BLOCK.match(name)
+        if block and block.group(1) not in held:
+            continue
         values = None
         if name.endswith("parametrizations.weight.original1"):
             values = found.get(name.replace("parametrizations.weight.original1", "weight"))
