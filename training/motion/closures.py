@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     encoder, motion = load_audio_encoder(options.checkpoint).eval(), load_motion(options.checkpoint).train()
     loss = MotionLoss(LipGap.load(), LossWeights(closure=options.closure_weight, phone=0.0))
     optimizer = torch.optim.AdamW(motion.parameters(), LEARNING_RATE, weight_decay=0.01)
-    average = torch.optim.swa_utils.AveragedModel(motion, avg_fn=moving_average(0.98))
+    average = torch.optim.swa_utils.AveragedModel(motion, multi_avg_fn=moving_average(0.98))
     no_phones = torch.zeros(BATCH_SIZE, 75, len(PHONES))
     start_s, step = time.monotonic(), 0
     while (done := (time.monotonic() - start_s) / (60 * options.minutes)) < 1:

@@ -26,15 +26,16 @@ SERVED_ROWS_WEIGHT = 2.0
 class LossWeights:
     """What each loss counts in the sum.
 
-    `closure` against `lip_gap` sets from which likelihood of an m, b, p on the lips close: here from about one in four.
+    `closure` against `lip_gap` sets from which likelihood of an m, b, p on the lips close: here from about one in
+    seven.
     """
 
     coefficients: float = 25.0
     velocity: float = 10.0
     lip_gap: float = 1.0
-    closure: float = 0.5
+    closure: float = 1.0
     pose: float = 0.5
-    viseme: float = 0.3
+    viseme: float = 0.6
     phone: float = 0.5
 
 

@@ -28,7 +28,7 @@ class TrainConfig:
         warmup: part of the time in which it rises, again for every part that begins to learn.
         weight_decay: of AdamW.
         gradient_norm: largest, longer gradients are cut to it.
-        average: decay per step of the averaged weights that are exported.
+        average: decay per step of the averaged weights that are exported, at most.
         save_s: time between checkpoints.
         device: of torch.
         seed: of weights and batches.
@@ -36,6 +36,7 @@ class TrainConfig:
         encoder_share: part of the time after it, in which the encoder alone learns phones; then all is trained
             together.
         bfloat16: arithmetic of the networks; weights, losses and optimizer stay in float32.
+        compiled: the attention layers by `torch.compile`, which needs a C++ compiler and a minute.
     """
 
     minutes: float = 80.0
@@ -44,17 +45,18 @@ class TrainConfig:
     warmup: float = 0.01
     weight_decay: float = 0.01
     gradient_norm: float = 4.0
-    average: float = 0.995
+    average: float = 0.998
     save_s: float = 180.0
     device: str = "cpu"
     seed: int = 0
     spectrum_share: float = 0.06
     encoder_share: float = 0.4
     bfloat16: bool = False
+    compiled: bool = False
 
 
 SPECTRUM_WEIGHT = 0.05
-"""Of the spectrum beside the other losses: the convolutions must not forget it."""
+"""Of the spectrum beside the other losses, where training began with it: the convolutions must not forget it."""
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:
@@ -67,10 +69,12 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
 
 def moving_average(decay: float) -> Callable:
     """Exponential average of weights that forgets its beginning: after n steps it decays by (1 + n) / (10 + n), at
-    most `decay`."""
+    most `decay`. For `torch.optim.swa_utils.AveragedModel`, as its `multi_avg_fn`."""
 
-    def update(averaged: torch.Tensor, current: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        return torch.lerp(current, averaged, min(decay, (1.0 + float(count)) / (10.0 + float(count))))
+    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
+        weight = 1.0 - min(decay, (1.0 + float(count)) / (10.0 + float(count)))
+        for mean, value in zip(averaged, current, strict=True):
+            mean.lerp_(value, weight)
 
     return update
 
@@ -108,14 +112,18 @@ class Trainer:
         self.loss = loss.to(self.device)
         self.teacher = teacher.eval().requires_grad_(False).to(self.device) if teacher else None
         self.optimizer = torch.optim.AdamW(
-            self.networks.parameters(), config.learning_rate, weight_decay=config.weight_decay
+            self.networks.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self.averaged = torch.optim.swa_utils.AveragedModel(self.networks, avg_fn=moving_average(config.average))
+        self.averaged = torch.optim.swa_utils.AveragedModel(self.networks, multi_avg_fn=moving_average(config.average))
         self.step, self.elapsed_s = 0, 0.0
         # On a machine shared with others the processor's time tells how much was learned.
         self._clock_s = time.process_time if self.device.type == "cpu" else time.monotonic
         if self.checkpoint.exists():
             self._resume()
+        if config.compiled:
+            motion = self.networks["motion"]
+            for module in (encoder.wav2vec2.encoder, motion.coarse, motion.attention):
+                module.compile(dynamic=False)
 
     @property
     def checkpoint(self) -> Path:
@@ -159,12 +167,15 @@ class Trainer:
         encoder = self.networks["audio_encoder"]
         normalized = encoder.normalize(batch.audio)
         convolved = encoder.convolve(normalized)
-        spectrum = spectrum_loss(self.networks["spectrum_head"](convolved), normalized)
-        parts = {"spectrum": float(spectrum.detach())}
+        parts: dict[str, float] = {}
+        beside = convolved.new_zeros(())
+        if self.config.spectrum_share > 0:
+            spectrum = spectrum_loss(self.networks["spectrum_head"](convolved), normalized)
+            parts["spectrum"] = float(spectrum.detach())
+            beside = SPECTRUM_WEIGHT * spectrum
         if self.progress < self.config.spectrum_share:
             return spectrum, parts
         features = encoder.transform(convolved).float()
-        beside = SPECTRUM_WEIGHT * spectrum
         if self.teacher is not None:
             distillation = distillation_loss(features, self.teacher(batch.audio).float())
             parts["distillation"] = float(distillation.detach())
