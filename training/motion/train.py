@@ -40,8 +40,8 @@ class TrainConfig:
     """
 
     minutes: float = 80.0
-    batch_size: int = 8
-    learning_rate: float = 6e-4
+    batch_size: int = 48
+    learning_rate: float = 8e-4
     warmup: float = 0.01
     weight_decay: float = 0.01
     gradient_norm: float = 4.0
