@@ -118,31 +118,38 @@ def table(comparisons: list[Comparison]) -> str:
 
 def landmark_lines(comparisons: list[Comparison], detect: Detector) -> str:
     """Mean and largest distance of detected landmarks from those in the path-traced frame."""
-    lines = []
-    for name in ("raster", "enhanced"):
-        found = [distance_px(detect, getattr(c, name), c.truth) for c in comparisons]
-        seen = [value for value in found if value is not None]
-        if not seen:
-            return "landmarks: the detector finds no face"
-        lines.append(
-            f"landmarks, {name}: {np.mean(seen):.2f} px from the path-traced frame's on average, "
-            f"{max(seen):.2f} at most, {len(seen)} of {len(found)} frames"
-        )
-    return "\n".join(lines)
+    return _detected(
+        "landmarks",
+        comparisons,
+        lambda frame, truth: distance_px(detect, frame, truth),
+        lambda px: f"{np.mean(px):.2f} px from the path-traced frame's on average, {max(px):.2f} at most",
+    )
 
 
 def identity_lines(comparisons: list[Comparison], embed: Embed) -> str:
     """Mean and smallest cosine of face embeddings against the path-traced frame's."""
+    return _detected(
+        "identity",
+        comparisons,
+        lambda frame, truth: cosine(embed, frame, truth),
+        lambda near: f"cosine {np.mean(near):.3f} to the path-traced frame on average, {min(near):.3f} at least",
+    )
+
+
+def _detected(
+    what: str,
+    comparisons: list[Comparison],
+    measure: Callable[[np.ndarray, np.ndarray], float | None],
+    describe: Callable[[list[float]], str],
+) -> str:
+    """A line each for the raster and the enhanced frames, over those in which `measure` finds a face."""
     lines = []
     for name in ("raster", "enhanced"):
-        found = [cosine(embed, getattr(c, name), c.truth) for c in comparisons]
+        found = [measure(getattr(c, name), c.truth) for c in comparisons]
         seen = [value for value in found if value is not None]
         if not seen:
-            return "identity: the detector finds no face"
-        lines.append(
-            f"identity, {name}: cosine {np.mean(seen):.3f} to the path-traced frame on average, "
-            f"{min(seen):.3f} at least, {len(seen)} of {len(found)} frames"
-        )
+            return f"{what}: the detector finds no face"
+        lines.append(f"{what}, {name}: {describe(seen)}, {len(seen)} of {len(found)} frames")
     return "\n".join(lines)
 
 
