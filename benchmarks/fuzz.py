@@ -15,6 +15,7 @@ import atheris
 with atheris.instrument_imports(include=["avatar", "avatar_client", "avatar_server"]):
     from avatar_client import wire
     from avatar_client.errors import AvatarClientError
+    from avatar_server.capacity import LiveSessions
     from avatar_server.gateway import GatewayConfig, Refused, _Stream
     from google.protobuf.message import DecodeError
     from tritonclient.grpc import service_pb2
@@ -29,7 +30,7 @@ TYPES = ("UINT8", "INT64", "FP64", "INT16", "FP32", "BYTES")
 
 def gateway(data: bytes) -> None:
     """Whatever gets through is a request of the gateway's own session."""
-    stream = _Stream(GatewayConfig("", ""), None, "7", SimpleNamespace(invocation_metadata=lambda: ()))
+    stream = _Stream(GatewayConfig("", ""), None, "7", SimpleNamespace(invocation_metadata=lambda: ()), LiveSessions())
     source = atheris.FuzzedDataProvider(data)
     request = service_pb2.ModelInferRequest(
         model_name="avatar" if source.ConsumeBool() else source.ConsumeUnicodeNoSurrogates(8)

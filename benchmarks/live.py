@@ -12,10 +12,11 @@ Exit code 1 if a bar is missed.
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -316,9 +317,37 @@ def lines_of_memory(samples: list[Memory]) -> list[Line]:
     ]
 
 
-async def measure(address: str, server, plan: Plan, limit: int | None) -> list[Line]:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is measured.
+
+    Attributes:
+        address: where clients reach it.
+        server: None where it was not started here.
+        made_fps: frames a second that the machine makes, where the server was started here.
+        is_full: whether one more than the planned sessions is one too many.
+    """
+
+    address: str
+    server: object | None = None
+    made_fps: float | None = None
+    is_full: bool = False
+
+    def lines(self, plan: Plan) -> list[Line]:
+        if self.made_fps is None:
+            return []
+        from avatar_server.capacity import Capacity
+
+        admitted = Capacity.measured(self.made_fps).sessions(plan.fps)
+        return [
+            Line("frames a second that the machine makes", self.made_fps, ""),
+            Line(f"live sessions at {plan.fps} FPS that it carries", admitted, ""),
+        ]
+
+
+async def measure(target: Target, plan: Plan) -> list[Line]:
     """All figures of paced sessions."""
-    async with grpc.aio.insecure_channel(address, OPTIONS) as channel:
+    async with grpc.aio.insecure_channel(target.address, OPTIONS) as channel:
         await paced(channel, plan, 2.0)  # warm
         work = [paced(channel, plan, plan.seconds) for _ in range(plan.sessions)]
         refusals = []
@@ -328,8 +357,7 @@ async def measure(address: str, server, plan: Plan, limit: int | None) -> list[L
             for _ in range(10):
                 refusals.append((await refusal_ms(channel, plan))[0])
 
-        is_full = limit == plan.sessions
-        results, samples = await watched(server, work + [refuse()] * is_full)
+        results, samples = await watched(target.server, work + [refuse()] * target.is_full)
         lines = lines_of_paced(results[: plan.sessions], plan)
         if refusals:
             lines.append(Line("refusal of one session too many, worst of 10", max(refusals), "ms", 50))
@@ -341,14 +369,14 @@ async def measure(address: str, server, plan: Plan, limit: int | None) -> list[L
                 Line("interrupt to rest, median", float(np.median(cut.rest_ms)), "ms"),
                 Line("interrupt to rest, worst", max(cut.rest_ms), "ms"),
             ]
-    return lines + lines_of_memory(samples)
+    return target.lines(plan) + lines + lines_of_memory(samples)
 
 
-async def measure_hour(address: str, server, plan: Plan) -> list[Line]:
+async def measure_hour(target: Target, plan: Plan) -> list[Line]:
     """Drift and memory over a long session without pictures."""
-    async with grpc.aio.insecure_channel(address, OPTIONS) as channel:
+    async with grpc.aio.insecure_channel(target.address, OPTIONS) as channel:
         started_s = time.monotonic()
-        (result,), samples = await watched(server, [hour(channel, plan, plan.seconds)])
+        (result,), samples = await watched(target.server, [hour(channel, plan, plan.seconds)])
         elapsed_s = time.monotonic() - started_s
     return [
         Line("sound", plan.seconds, "s"),
@@ -361,16 +389,50 @@ async def measure_hour(address: str, server, plan: Plan) -> list[Line]:
 
 
 @contextmanager
-def serving(address: str | None, sessions: int):
-    """The address to measure, and the server if it was started here."""
-    if address:
-        yield address, None
-        return
-    from avatar_server import ServerConfig, start_server
+def serving(address: str | None, plan: Plan, live_fps: float | None = None):
+    """The target at `address`, or a server started here behind the gateway that `avatar serve` puts before it.
 
-    config = ServerConfig(grpc_port=0, http_port=0, metrics_port=0, max_sessions=sessions, stop_timeout_s=3)
+    The gateway runs in a process of its own, as for a user. Without `live_fps` it admits the planned sessions and no
+    live one more, whatever the machine carries.
+    """
+    if address:
+        yield Target(address)
+        return
+    from avatar_server import ServerConfig, speed, start_server
+    from avatar_server.gateway import GatewayConfig
+
+    if live_fps is None:
+        live_fps = plan.sessions * plan.fps
+    places = plan.sessions + plan.live
+    is_full = not plan.live or 0 < live_fps < (plan.sessions + 1) * plan.fps
+    config = ServerConfig(grpc_port=0, http_port=0, metrics_port=0, max_sessions=places, stop_timeout_s=3)
     with start_server(config) as server:
-        yield server.grpc_address, server
+        made_fps = speed.measure(server.grpc_address)
+        with _gateway(GatewayConfig("127.0.0.1:0", server.grpc_address, live_fps=live_fps)) as front:
+            yield Target(front, server, made_fps, is_full)
+
+
+@contextmanager
+def _gateway(config):
+    """Its address."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_run_gateway, args=(config, theirs))
+    process.start()
+    theirs.close()
+    try:
+        yield f"127.0.0.1:{ours.recv()}"
+    finally:
+        ours.close()
+        process.join(timeout=10)
+
+
+def _run_gateway(config, pipe) -> None:
+    from avatar_server.gateway import Gateway
+
+    with Gateway(config) as gateway:
+        pipe.send(gateway.port)
+        with suppress(EOFError):
+            pipe.recv()
 
 
 def speech_of(path: Path, rate_hz: int) -> np.ndarray:
@@ -395,6 +457,12 @@ def main(argv: list[str] | None = None) -> int:
         default=True,
         help="let the server pace the frames and leave out pictures that come too late; never with --hour",
     )
+    parser.add_argument(
+        "--live-fps",
+        type=float,
+        metavar="N",
+        help="as of `avatar serve`: frames a second of all live sessions (default: those of --sessions, none more)",
+    )
     parser.add_argument("--chunk-ms", type=int, default=20)
     parser.add_argument("--lookahead-ms", type=int, default=200)
     parser.add_argument("--interrupts", type=int, default=10)
@@ -409,11 +477,8 @@ def main(argv: list[str] | None = None) -> int:
         chunk_ms=arguments.chunk_ms, lookahead_ms=arguments.lookahead_ms, interrupts=arguments.interrupts,
         speech=speech_of(arguments.audio, 16_000),
     )  # fmt: skip
-    with serving(arguments.server, plan.sessions) as (address, server):
-        if arguments.hour:
-            lines = asyncio.run(measure_hour(address, server, plan))
-        else:
-            lines = asyncio.run(measure(address, server, plan, plan.sessions if server else None))
+    with serving(arguments.server, plan, arguments.live_fps) as target:
+        lines = asyncio.run((measure_hour if arguments.hour else measure)(target, plan))
     figures = [{**asdict(line), "value": float(line.value), "ok": bool(line.ok)} for line in lines]
     print(json.dumps(figures) if arguments.json else "\n".join(line.as_text() for line in lines), flush=True)
     if arguments.store is not None:

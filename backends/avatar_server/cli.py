@@ -1,6 +1,7 @@
 """`avatar serve`, `avatar doctor` and `avatar probe`."""
 
 import argparse
+import math
 import re
 import secrets
 import signal
@@ -59,6 +60,13 @@ def add_serve_parser(subparsers) -> None:
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-sessions", type=int, metavar="N", help="sessions admitted at once")
     limits.add_argument("--max-sessions-per-peer", type=int, metavar="N", help="of them from one address (no limit)")
+    limits.add_argument(
+        "--live-fps",
+        type=_live_fps,
+        metavar="N",
+        help="frames a second that all live sessions together may have; 0: no limit (default: measured at the start; "
+        "--direct has no such limit)",
+    )
     limits.add_argument("--max-chunk", type=float, metavar="S", help="seconds of audio in one request (default 60)")
     limits.add_argument("--max-session", type=float, metavar="S", help="seconds of audio in a session (default 14400)")
     limits.add_argument(
@@ -164,6 +172,7 @@ def _serving(arguments: argparse.Namespace) -> tuple[ServerConfig, GatewayConfig
         upstream_key=upstream_key,
         max_streams_per_peer=arguments.max_sessions_per_peer,
         slow_client_s=arguments.slow_client,
+        live_fps=arguments.live_fps,
     )
     inner = replace(
         config,
@@ -175,6 +184,13 @@ def _serving(arguments: argparse.Namespace) -> tuple[ServerConfig, GatewayConfig
         session_idle_s=config.session_idle_s or GATEWAY_IDLE_S,
     )
     return inner, gateway
+
+
+def _live_fps(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be 0 (no limit) or more frames a second, got {text}")
+    return value
 
 
 def _tls(arguments: argparse.Namespace) -> Tls | None:

@@ -18,6 +18,9 @@ import grpc
 import grpc.aio
 from tritonclient.grpc import service_pb2
 
+from avatar.errors import InvalidParameterError
+from avatar.session_config import SessionConfig
+from avatar_server.capacity import Capacity, LiveSessions, NoRoom
 from avatar_server.tls import Tls
 
 SERVICE = "inference.GRPCInferenceService"
@@ -53,6 +56,7 @@ class GatewayConfig:
     max_message_bytes: largest request; 60 s of audio at 48 kHz are 5.8 MB.
     max_streams: streams open at once.
     max_streams_per_peer: of them from one address; None for no limit of its own, as behind a proxy.
+    live_fps: frames a second that all live sessions together may have; 0 for no limit, None for none until `carry`.
     first_request_s: time for a stream's first request.
     slow_client_s: how long a client may leave a response untaken.
     keepalive_s, keepalive_timeout_s: a silent connection is asked whether it is alive, and how long it has to answer.
@@ -67,6 +71,7 @@ class GatewayConfig:
     max_message_bytes: int = 6 << 20
     max_streams: int = 256
     max_streams_per_peer: int | None = None
+    live_fps: float | None = None
     first_request_s: float = 30.0
     slow_client_s: float = 10.0
     keepalive_s: float = 20.0
@@ -88,11 +93,13 @@ class Gateway:
         port: where it listens.
         streams: how many are open.
         refused: how many streams were turned away or dropped, by status.
+        live: the live sessions that run.
     """
 
     def __init__(self, config: GatewayConfig, say: Callable[[str, str], None] = lambda level, message: None):
         self.config = config
         self.refused: Counter[str] = Counter()
+        self.live = LiveSessions(Capacity.by_hand(config.live_fps or 0))
         self._say = say
         self._peers: Counter[str] = Counter()
         self._numbers = itertools.count(1)
@@ -110,6 +117,10 @@ class Gateway:
         """From now on new sessions are refused with UNAVAILABLE and this reason, None admits them again; running ones
         go on."""
         self._refusal = why
+
+    def carry(self, capacity: Capacity) -> None:
+        """From now on live sessions are admitted by this."""
+        self.live.capacity = capacity
 
     def stop(self, grace_s: float = 0.0) -> None:
         """Ends all streams after `grace_s` and stops listening."""
@@ -200,7 +211,7 @@ class Gateway:
     async def _stream(self, _, context: grpc.aio.ServicerContext):
         peer = _host(context.peer())
         self._peers[peer] += 1
-        stream = _Stream(self.config, self._channel, f"{next(self._numbers)}", context)
+        stream = _Stream(self.config, self._channel, f"{next(self._numbers)}", context, self.live)
         try:
             self._admit(peer)
             await stream.run()
@@ -214,6 +225,7 @@ class Gateway:
             self._peers[peer] -= 1
             if not self._peers[peer]:
                 del self._peers[peer]
+            self.live.end(stream)
             await asyncio.shield(stream.release())
 
     def _admit(self, peer: str) -> None:
@@ -237,11 +249,12 @@ class Gateway:
 class _Stream:
     """One client's stream and its counterpart to Triton. Its sequence ids are made unique, so nobody ends another's."""
 
-    def __init__(self, config: GatewayConfig, channel: grpc.aio.Channel, number: str, context):
+    def __init__(self, config: GatewayConfig, channel: grpc.aio.Channel, number: str, context, live: LiveSessions):
         self._config = config
         self._channel = channel
         self._number = number
         self._context = context
+        self._live = live
         self._wants_status = ("triton_grpc_error", "true") in (context.invocation_metadata() or ())
         self._own_id: str | int | None = None
         self._is_open = False
@@ -354,10 +367,25 @@ class _Stream:
         self.label = f"{self._number}.{re.sub(r'[^A-Za-z0-9_.:-]', '?', str(own_id))[:48]}"
         own.string_param = self.label
         if parameters["sequence_start"].bool_param:
-            self._is_open = True
+            self._begin(request)
         if parameters["sequence_end"].bool_param:
             self._is_open = False
         return request.SerializeToString()
+
+    def _begin(self, request: service_pb2.ModelInferRequest) -> None:
+        """A session is opened by `request`.
+
+        Raises:
+            Refused: it is a live one too many.
+        """
+        if fps := _live_fps(request):
+            try:
+                self._live.begin(self, fps)
+            except NoRoom as error:
+                raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None
+        else:
+            self._live.end(self)
+        self._is_open = True
 
     def _checked(self, response: bytes) -> bytes | None:
         """A response as the client gets it.
@@ -388,6 +416,20 @@ class _Stream:
 def _host(peer: str) -> str:
     """`ipv4:10.0.0.1:5000` to `ipv4:10.0.0.1`."""
     return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer
+
+
+def _live_fps(request: service_pb2.ModelInferRequest) -> int:
+    """Frames a second of the live session that this request opens; 0 if it is not live, or will be refused."""
+    said = {}
+    for name in ("live", "fps"):
+        if name in request.parameters:
+            value = request.parameters[name]
+            said[name] = getattr(value, value.WhichOneof("parameter_choice") or "int64_param")
+    try:
+        config = SessionConfig.from_parameters(said)
+    except InvalidParameterError:
+        return 0
+    return config.fps if config.live else 0
 
 
 def _code_of(message: str) -> grpc.StatusCode:

@@ -6,7 +6,8 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from avatar_server import canary, command, repository
+from avatar_server import canary, command, repository, speed
+from avatar_server.capacity import Capacity
 from avatar_server.config import ServerConfig
 from avatar_server.errors import LaunchError, ServerDied
 from avatar_server.gateway import Gateway, GatewayConfig
@@ -59,12 +60,17 @@ def supervise(
 
 def _run(config, front, policy, log, stop, stop_now, progress) -> None:
     deaths = 0
+    is_limited = front is None or front.config.live_fps is not None
+    if front is not None and is_limited:
+        log.say("info", str(front.live.capacity))
     while True:
         started_s = time.monotonic()
         if front is not None:
             front.refuse("this server is starting; retry in a moment")
         try:
             with start_server(config, log, progress, is_cancelled=stop.is_set) as server:
+                # A server that is started again runs on the machine that was measured.
+                is_limited = is_limited or _limit_live_sessions(server, front, log, stop)
                 log.say(
                     "info",
                     f"serving gRPC {front.config.address if front else server.grpc_address}, HTTP "
@@ -87,6 +93,31 @@ def _run(config, front, policy, log, stop, stop_now, progress) -> None:
             if stop.is_set():
                 return
             raise
+
+
+def _limit_live_sessions(server: RunningServer, front: Gateway, log: Log, stop: threading.Event) -> bool:
+    """Measures what the machine carries; whether it is known now.
+
+    Raises:
+        ServerDied: the server ended meanwhile.
+    """
+    if "avatar" not in _models(server.config):
+        return True
+    try:
+        made_fps = speed.measure(server.grpc_address, server.config.admin_key, stop.is_set)
+    except speed.SpeedUnknown as error:
+        server.check()
+        log.say(
+            "warning",
+            f"how many frames this machine makes could not be measured ({error}): live sessions are limited by "
+            "--max-sessions only; set --live-fps",
+        )
+        return False
+    if made_fps is None:
+        return False
+    front.carry(Capacity.measured(made_fps))
+    log.say("info", str(front.live.capacity))
+    return True
 
 
 def _watch(server: RunningServer, policy: Policy, stop: threading.Event) -> None:

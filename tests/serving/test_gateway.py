@@ -4,17 +4,19 @@ import asyncio
 import dataclasses
 import shutil
 import subprocess
+import sys
 import time
 
 import avatar_client
 import grpc
 import numpy as np
 import pytest
-from avatar_server import start_server
+from avatar_server import canary, start_server
 from avatar_server.gateway import Gateway, GatewayConfig
 from avatar_server.tls import Tls
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from tests.conftest import PROJECT
 from tests.serving.stream import Stream
 from tests.serving.test_contract import speech
 from tests.serving.test_lifecycle import SECOND, wait_for
@@ -104,6 +106,112 @@ def test_a_client_that_is_gone_frees_its_place_at_once(gateway, metrics):
         stream.cancel()
     wait_for(lambda: metrics("avatar_sessions_active") == 0)
     assert time.monotonic() - started_s < 1.5, "the idle time of this server is 2 s"
+
+
+LIVE = {"live": True}
+
+
+def begin(at: str, parameters: dict) -> Stream:
+    """A stream whose session has begun, or was refused."""
+    stream = Stream(at)
+    stream.send(start=True, parameters=parameters)
+    stream.wait(1)
+    return stream
+
+
+def test_a_live_session_too_many_is_refused_at_once(toy_server, metrics):
+    with make(toy_server, live_fps=60) as gateway:
+        at = address(gateway)
+        running = [begin(at, LIVE), begin(at, {"live": "true", "fps": 25})]
+        assert (len(gateway.live), gateway.live.used_fps) == (2, 55)
+        waits_ms = []
+        for _ in range(5):
+            with Stream(at) as one_too_many:
+                started_s = time.monotonic()
+                one_too_many.send(SECOND, start=True, end=True, parameters=LIVE)
+                one_too_many.wait_until(lambda stream=one_too_many: stream.code is not None)
+                waits_ms.append(1000 * (time.monotonic() - started_s))
+            assert one_too_many.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert one_too_many.details == (
+                "live sessions may have at most 60 frames a second on this server, 55 are in use by 2 sessions and "
+                "this one asks for 30; retry later or on another server, with a lower 'fps', or without 'live'"
+            )
+            assert not one_too_many.frames()
+        assert min(waits_ms) < 50
+        assert gateway.live.used_fps == 55
+        assert len(session_of(at).frames()) == 15, "one that is not live gets in"
+        for stream in running:
+            stream.send(end=True)
+            stream.wait(2)
+            stream.close()
+    wait_for(lambda: metrics("avatar_sessions_active") == 0)
+
+
+def ends(stream: Stream) -> None:
+    stream.send(SECOND[:1600], end=True)
+    stream.wait(2)
+    stream.close()
+
+
+def breaks_a_rule(stream: Stream) -> None:
+    stream.session = "another"
+    stream.send(SECOND)
+    stream.wait_until(lambda: stream.code is not None)
+
+
+def closes(stream: Stream) -> None:
+    stream.send(end=True, parameters={"event": "close"})
+    stream.wait(2)
+    stream.close()
+
+
+@pytest.mark.parametrize("leave", [ends, breaks_a_rule, closes, Stream.cancel])
+def test_a_live_place_is_free_when_its_stream_ends(toy_server, metrics, leave):
+    with make(toy_server, live_fps=30) as gateway:
+        for _ in range(3):
+            stream = begin(address(gateway), LIVE)
+            assert stream.code is None and gateway.live.used_fps == 30
+            leave(stream)
+            wait_for(lambda: not gateway.live.used_fps, timeout_s=1.0)
+            wait_for(lambda: metrics("avatar_sessions_active") == 0)
+
+
+def test_a_killed_live_client_frees_its_place(toy_server):
+    script = (
+        "import sys; from tests.serving.stream import Stream; stream = Stream(sys.argv[1]);"
+        "stream.send(start=True, parameters={'live': True}); stream.wait(1); print('open', flush=True); input()"
+    )
+    with make(toy_server, live_fps=30) as gateway:
+        client = subprocess.Popen(
+            [sys.executable, "-c", script, address(gateway)], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        with client:
+            assert client.stdout.readline() == b"open\n"
+            refused = begin(address(gateway), LIVE)
+            assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            client.kill()
+        wait_for(lambda: not len(gateway.live), timeout_s=1.5)
+        admitted = begin(address(gateway), LIVE)
+        assert admitted.code is None
+        ends(admitted)
+
+
+@pytest.mark.parametrize("parameters", [{"live": True, "fps": 29}, {"live": "maybe"}, {"live": True, "avatar": "no"}])
+def test_a_session_that_the_model_refuses_holds_no_live_place(toy_server, parameters):
+    with make(toy_server, live_fps=30) as gateway:
+        with Stream(address(gateway)) as stream:
+            stream.send(start=True, parameters=parameters)
+            stream.wait(1)
+            assert stream.responses[0].error
+        wait_for(lambda: not len(gateway.live), timeout_s=1.0)
+
+
+def test_the_canary_is_not_live(toy_server):
+    with make(toy_server, live_fps=30) as gateway:
+        stream = begin(address(gateway), LIVE)
+        assert canary.probe(address(gateway)) == canary.Health(True, "3 frames")
+        assert gateway.live.used_fps == 30
+        ends(stream)
 
 
 def test_the_same_id_on_two_streams_is_two_sessions(gateway):

@@ -1,15 +1,19 @@
 """A server that dies or hangs is started again; one that stops lets running sessions end."""
 
 import contextlib
+import dataclasses
 import os
+import re
 import signal
+import socket
 import threading
 import time
 
 import grpc
 import numpy as np
 import pytest
-from avatar_server import canary, processes
+from avatar_server import canary, processes, speed
+from avatar_server.capacity import Capacity
 from avatar_server.config import ServerConfig
 from avatar_server.gateway import GatewayConfig
 from avatar_server.logs import Log
@@ -21,17 +25,18 @@ from tests.serving.test_lifecycle import SECOND, wait_for
 KEY = "the key between gateway and server"
 
 
+def free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
 class Running:
     """A supervised toy server in a thread of this process."""
 
-    def __init__(self, config: ServerConfig, policy: Policy):
-        import dataclasses
-        import socket
-
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+    def __init__(self, config: ServerConfig, address: str, policy: Policy, live_fps: float | None):
+        self.address = address
         config = dataclasses.replace(config, admin_key=KEY, restrict_inference=True)
-        gateway = GatewayConfig(address=self.address, upstream="", upstream_key=KEY)
+        gateway = GatewayConfig(address=self.address, upstream="", upstream_key=KEY, live_fps=live_fps)
         self.log = Log()
         self.stop, self.stop_now = threading.Event(), threading.Event()
         self.error: Exception | None = None
@@ -54,8 +59,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def supervised(config, **policy):
-    running = Running(config, Policy(**{"restarts": 2, "drain_s": 20.0, "canary_s": 2.0} | policy))
+def supervised(config, live_fps=0.0, at=None, **policy):
+    policy = Policy(**{"restarts": 2, "drain_s": 20.0, "canary_s": 2.0} | policy)
+    running = Running(config, at or free_address(), policy, live_fps)
     try:
         wait_for(lambda: running.said("serving gRPC") == 1 or not running.thread.is_alive(), timeout_s=90)
         yield running
@@ -107,6 +113,55 @@ def test_a_session_that_does_not_end_is_cut_off(toy_config):
             stream.wait_until(lambda: stream.code is not None)
         assert running.said("1 streams are cut off") == 1
         assert not [name for name in regions if (processes.SHM / name).exists()]
+
+
+@pytest.mark.slow
+def test_what_the_machine_carries_is_measured_once_before_sessions_come(toy_config):
+    with supervised(toy_config, live_fps=None) as running:
+        words = [record.message for record in running.log.records]
+        (measured,) = [k for k, text in enumerate(words) if "this machine makes" in text]
+        (serving,) = [k for k, text in enumerate(words) if text.startswith("serving gRPC")]
+        assert measured < serving
+        made_fps = int(re.search(r"makes (\d+) frames a second: \d+ live session", words[measured])[1])
+        streams = []
+        while len(streams) == sum(stream.code is None for stream in streams) and len(streams) < 3:
+            streams.append(Stream(running.address))
+            streams[-1].send(start=True, parameters={"live": True, "fps": 60})
+            streams[-1].wait(1)
+        admitted = sum(stream.code is None for stream in streams)
+        # The log has whole frames.
+        assert admitted in {min(3, Capacity.measured(made_fps + part).sessions(60)) for part in (-0.5, 0.5)}
+        assert all("live sessions may have at most" in stream.details for stream in streams if stream.code is not None)
+        for stream in streams:
+            stream.cancel()
+        os.kill(running.triton(), signal.SIGKILL)
+        wait_for(lambda: running.said("serving gRPC") == 2, timeout_s=90)
+        assert running.said("this machine makes") == 1, "started again it is not measured again"
+
+
+@pytest.mark.slow
+def test_a_capacity_set_by_hand_is_not_measured(toy_config):
+    with supervised(toy_config, live_fps=25.0) as running:
+        assert running.said("live sessions may have 25 frames a second: 1 live session at 30 FPS at once") == 1
+        assert running.said("this machine makes") == 0
+
+
+@pytest.mark.slow
+def test_nobody_is_let_in_or_refused_a_live_place_while_it_is_measured(toy_config, monkeypatch):
+    answers = []
+
+    def measure(address, admin_key, is_cancelled):
+        with Stream(front) as stream:
+            stream.send(start=True, parameters={"live": True})
+            stream.wait_until(lambda: stream.code is not None)
+            answers.append((stream.code, stream.details))
+        return real(address, admin_key, is_cancelled)
+
+    front, real = free_address(), speed.measure
+    monkeypatch.setattr(speed, "measure", measure)
+    with supervised(toy_config, live_fps=None, at=front) as running:
+        assert answers == [(grpc.StatusCode.UNAVAILABLE, "this server is starting; retry in a moment")]
+        assert running.said("this machine makes") == 1
 
 
 @pytest.mark.slow
