@@ -184,12 +184,13 @@ async def interrupts(channel, plan: Plan) -> Interrupts:
 async def refusal_ms(channel, plan: Plan) -> tuple[float, str]:
     """How long a session too many waits for its refusal, and the server's words."""
     session = WireSession(channel, plan.outputs, plan.parameters)
-    session.send(start=True, end=True)
+    session.send(start=True)
     await session.finish()
-    error = next((a.error for a in session.arrivals if a.error), session.details)
-    if not error:
-        raise RuntimeError("a session too many must be refused, but it was admitted")
-    return 1000 * (session.arrivals[0].at_s - session.sent_at_s[0]), error
+    if session.code is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        raise RuntimeError(
+            f"a session too many must be refused with RESOURCE_EXHAUSTED, got {session.code} {session.details!r}"
+        )
+    return 1000 * (session.ended_at_s - session.sent_at_s[0]), session.details
 
 
 async def hour(channel, plan: Plan, seconds: float) -> Paced:

@@ -42,7 +42,7 @@ class WireSession:
     Attributes:
         arrivals: all responses so far, without their pictures.
         sent_at_s: when each request was sent, by its number.
-        code: status of the stream once it has ended, None before.
+        code, ended_at_s: status of the stream, and when it came; None before it has ended.
     """
 
     channel: grpc.aio.Channel
@@ -52,6 +52,7 @@ class WireSession:
     sent_at_s: list[float] = field(default_factory=list)
     code: grpc.StatusCode | None = None
     details: str = ""
+    ended_at_s: float | None = None
 
     def __post_init__(self):
         self.session_id = uuid.uuid4().hex
@@ -113,6 +114,7 @@ class WireSession:
             self.code, self.details = error.code(), error.details() or ""
         except asyncio.CancelledError:
             self.code = grpc.StatusCode.CANCELLED
+        self.ended_at_s = time.monotonic()
         self._changed.set()
 
 
