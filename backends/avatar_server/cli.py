@@ -62,7 +62,7 @@ def add_serve_parser(subparsers) -> None:
     limits.add_argument("--max-sessions-per-peer", type=int, metavar="N", help="of them from one address (no limit)")
     limits.add_argument(
         "--live-fps",
-        type=_live_fps,
+        type=frames_a_second,
         metavar="N",
         help="frames a second that all live sessions together may have; 0: no limit (default: measured at the start; "
         "--direct has no such limit)",
@@ -186,7 +186,7 @@ def _serving(arguments: argparse.Namespace) -> tuple[ServerConfig, GatewayConfig
     return inner, gateway
 
 
-def _live_fps(text: str) -> float:
+def frames_a_second(text: str) -> float:
     value = float(text)
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"must be 0 (no limit) or more frames a second, got {text}")
