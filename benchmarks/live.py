@@ -358,7 +358,7 @@ async def measure(target: Target, plan: Plan) -> list[Line]:
             for _ in range(10):
                 refusals.append((await refusal_ms(channel, plan))[0])
 
-        results, samples = await watched(target.server, work + [refuse()] * target.is_full)
+        results, samples = await watched(target.server, work + ([refuse()] if target.is_full else []))
         lines = lines_of_paced(results[: plan.sessions], plan)
         if refusals:
             lines.append(Line("refusal of one session too many, worst of 10", max(refusals), "ms", 50))
