@@ -30,7 +30,7 @@ FRAMES_IN_FLIGHT = 4
 LIVE_FRAMES_IN_FLIGHT = 8
 """Those of one window at 60 frames a second and some that wait for their time."""
 
-HEAD_START_S = 0.04
+HEAD_START_S = 0.02
 """How long before it is due the work on a live frame begins, where the window comes sooner: the frames of one window
 would only hold each other up."""
 
