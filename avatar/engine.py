@@ -9,9 +9,13 @@ from typing import Protocol
 import numpy as np
 
 from avatar.errors import AvatarError
+from avatar.quantization import GROUP_SIZE, quantize_weights
 
 ENGINES = ("openvino", "onnxruntime")
 """In order of preference: OpenVINO is the faster of the two on every CPU measured, and knows bfloat16."""
+
+
+PRECISIONS = ("f32", "bf16", "int8")
 
 
 class ModelMismatchError(AvatarError):
@@ -55,8 +59,8 @@ class EngineConfig:
     """Attributes:
     engine: `auto`, `openvino` or `onnxruntime`.
     threads: CPU threads of one run, 0 for all cores.
-    precision: `auto` (bfloat16 where the CPU computes in it, else float32), `f32` or `bf16` (OpenVINO
-    only).
+    precision: `f32`, `bf16` or `int8` (OpenVINO only), or `auto`, the fastest that the CPU has. `int8` is bfloat16
+        but for large matrix products, whose weights and activations are 8-bit integers (`avatar.quantization`).
     cache_dir: where OpenVINO keeps compiled networks, None to compile at each start.
     """
 
@@ -67,7 +71,7 @@ class EngineConfig:
 
     def __post_init__(self):
         _one_of("engine", self.engine, ("auto", *ENGINES))
-        _one_of("precision", self.precision, ("auto", "f32", "bf16"))
+        _one_of("precision", self.precision, ("auto", *PRECISIONS))
         if self.threads < 0:
             raise ValueError(f"threads must be 0 (all cores) or more, got {self.threads}")
 
@@ -105,25 +109,28 @@ class OpenVinoEngine:
         import openvino
 
         core = openvino.Core()
-        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = config.precision if config.precision != "auto" else ("bf16" if has_bf16 else "f32")
+        precision = config.precision if config.precision != "auto" else _own_precision(core)
         # Each model is a process of its own: pinned, their threads would meet on the first core and leave others idle.
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": "f32" if precision == "f32" else "bf16",
             "ENABLE_CPU_PINNING": "NO",
         }
         if config.threads:
             options["INFERENCE_NUM_THREADS"] = str(config.threads)
-        self.name = f"openvino {precision}"
         model = core.read_model(path)
         self.inputs = tuple(self._spec(port) for port in model.inputs)
         self.outputs = tuple(self._spec(port) for port in model.outputs)
         self._by_row = all(spec.shape and spec.shape[0] is None and None not in spec.shape[1:] for spec in self.inputs)
         if self._by_row:
             model.reshape({spec.name: [1, *spec.shape[1:]] for spec in self.inputs})
-        if precision == "bf16" and all(spec.dtype == np.uint8 for spec in self.outputs):
+        if precision == "int8" and not quantize_weights(model):
+            precision = "bf16"
+        if precision == "int8":
+            options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(GROUP_SIZE)
+        self.name = f"openvino {precision}"
+        if precision != "f32" and all(spec.dtype == np.uint8 for spec in self.outputs):
             # What follows the last convolution stays in float32 unless told otherwise; bytes do not need that.
             for operation in model.get_ops():
                 operation.get_rt_info()["enforceBF16evenForGraphTail"] = "YES"
@@ -156,8 +163,8 @@ class OnnxRuntimeEngine:
     def __init__(self, path: Path, config: EngineConfig):
         import onnxruntime
 
-        if config.precision == "bf16":
-            raise ValueError("precision of engine onnxruntime must be f32, got bf16; use openvino")
+        if config.precision not in ("auto", "f32"):
+            raise ValueError(f"precision of engine onnxruntime must be f32, got {config.precision}; use openvino")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = config.threads
         options.inter_op_num_threads = 1
@@ -180,6 +187,19 @@ class OnnxRuntimeEngine:
         return TensorSpec(
             value.name, np.dtype(dtype), tuple(size if isinstance(size, int) else None for size in value.shape)
         )
+
+
+def _own_precision(core) -> str:
+    """The fastest precision of this CPU. Where it has matrix units (AMX), bfloat16 is as fast as it gets."""
+    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return "f32"
+    flags = _cpu_flags()
+    return "int8" if "avx512_vnni" in flags and "amx_tile" not in flags else "bf16"
+
+
+def _cpu_flags() -> frozenset[str]:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
 
 
 def check_signature(

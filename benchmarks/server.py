@@ -27,6 +27,8 @@ from avatar_client.types import SessionOptions
 from avatar_client.video import VideoWriter
 from avatar_server import RunningServer, ServerConfig, start_server
 
+from avatar.engine import PRECISIONS
+
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 STEADY_FROM_S = 1.0
 """Frames that come later than this after the first count as steady."""
@@ -162,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audio", default="examples/hello.wav")
     parser.add_argument("--avatar", default="default")
-    parser.add_argument("--precision", choices=("f32", "bf16"), help="of the networks (default: the CPU's own)")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of the networks (default: the CPU's own)")
     parser.add_argument("--model-repository", type=Path, default=ServerConfig().model_repository, help="what to serve")
     parser.add_argument("--repeat", type=int, default=1, help="renders of each kind")
     parser.add_argument("--kind", choices=("frames", "mp4"), nargs="*", default=["frames", "mp4"])

@@ -10,6 +10,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+from avatar.engine import PRECISIONS
 from avatar_server import canary, checks, command, doctor, processes
 from avatar_server.config import ServerConfig
 from avatar_server.errors import EnvironmentFault, LaunchError
@@ -244,6 +245,9 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--http-port", type=int, metavar="PORT", help="default 8000; 0 takes a free one")
     parser.add_argument("--metrics-port", type=int, metavar="PORT", help="default 8002; 0 takes a free one")
     parser.add_argument("--shm-mb", type=int, metavar="MIB", help="shared memory of each model's process (default 64)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="of the networks (default: the fastest that the CPU has)"
+    )
     parser.add_argument("--python", type=Path, help="interpreter of the environment that holds nvidia-pytriton")
 
 
@@ -266,7 +270,7 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
         "session_idle_s": getattr(arguments, "session_idle", None),
         "max_chunk_s": getattr(arguments, "max_chunk", None),
         "max_session_s": getattr(arguments, "max_session", None),
-        "precision": getattr(arguments, "precision", None),
+        "precision": arguments.precision,
         "arguments": tuple(getattr(arguments, "triton_arguments", ())),
     }
     return ServerConfig(**{name: value for name, value in given.items() if value is not None})

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from avatar.engine import PRECISIONS
 from avatar_server.tls import Tls
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -24,8 +25,8 @@ class ServerConfig:
     http_port, grpc_port, metrics_port: 0 takes a free port.
     models: names of the models to serve, all of the repository if empty.
     max_sessions, session_idle_s: admission limit and idle limit of the `avatar` model; None keeps its configuration's.
-    precision: what networks compute in, `f32` or `bf16`; None keeps each model's configuration, which takes bfloat16
-        where the CPU computes in it.
+    precision: what networks compute in, `f32`, `bf16` or `int8`; None keeps each model's configuration, which takes
+        the fastest that the CPU has.
     shm_bytes: shared memory of each model's process. Too small is safe but slow: it grows under load and never shrinks.
     start_timeout_s: time for all models to load.
     stop_timeout_s: time that running requests are given when the server stops.
@@ -69,8 +70,11 @@ class ServerConfig:
         for name in ("http_port", "grpc_port", "metrics_port"):
             if not 0 <= getattr(self, name) < 65536:
                 raise ValueError(f"{name} must be 0 (any free port) to 65535, got {getattr(self, name)}")
-        if self.precision not in (None, "f32", "bf16"):
-            raise ValueError(f"precision must be f32 or bf16, got {self.precision!r}; leave it out for the CPU's own")
+        if self.precision not in (None, *PRECISIONS):
+            raise ValueError(
+                f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}; leave it out for the "
+                "CPU's own"
+            )
         for name in ("shm_bytes", "start_timeout_s", "stop_timeout_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")

@@ -1,10 +1,15 @@
 """Networks on OpenVINO and ONNX Runtime: equal results, and a network that is not as configured is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 
+from avatar import engine
 from avatar.engine import ENGINES, EngineConfig, ModelMismatchError, TensorSpec, check_signature, load
+from avatar.quantization import quantize_weights
+from benchmarks.live import speech_of
 from tests.serving.toy import networks
 
 F32 = np.dtype(np.float32)
@@ -103,3 +108,64 @@ def test_missing_file(tmp_path):
 def test_bad_config(field, value):
     with pytest.raises(ValueError, match=field):
         EngineConfig(**{field: value})
+
+
+SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
+
+
+def test_int8_multiplies_integers_and_hardly_changes_the_face():
+    pytest.importorskip("openvino")
+    audio = speech_of(SHIPPED.parent / "examples" / "hello.wav", 16_000)
+    window = audio[None, 16_000:40_000].astype(np.float32) / 32768
+    faces = {}
+    for precision in ("f32", "int8"):
+        stages = [
+            load(SHIPPED / stage / "1" / "model.onnx", EngineConfig("openvino", 1, precision))
+            for stage in ("audio_encoder", "motion")
+        ]
+        assert [stage.name for stage in stages] == [f"openvino {precision}"] * 2
+        features = stages[0].run({"AUDIO": window})["FEATURES"]
+        faces[precision] = stages[1].run({"FEATURES": features})["BLENDSHAPES"]
+    assert faces["f32"].max() > 0.2, "somebody speaks"
+    np.testing.assert_allclose(faces["int8"], faces["f32"], atol=0.03)
+    assert np.abs(faces["int8"] - faces["f32"]).max() > 0
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_large_matrices_become_integers_with_a_scale_for_each_output(transposed):
+    openvino = pytest.importorskip("openvino")
+    rng = np.random.default_rng(0)
+    weights = (rng.standard_normal((512, 256)) * rng.uniform(0.01, 3, 256)).astype(np.float32)
+    x = openvino.opset13.parameter([1, 512], np.float32)
+    constant = openvino.opset13.constant(weights.T.copy() if transposed else weights)
+    product = openvino.opset13.matmul(x, constant, False, transposed)
+    small = openvino.opset13.matmul(product, openvino.opset13.constant(np.ones((256, 8), np.float32)), False, False)
+    model = openvino.Model([product, small], [x])
+    assert quantize_weights(model) == 1
+    stored = [op.get_data() for op in model.get_ops() if op.get_type_name() == "Constant"]
+    assert {array.dtype.name: array.shape for array in stored if array.shape in ((512, 256), (256, 512))} == {
+        "int8": (256, 512) if transposed else (512, 256)
+    }
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    rows = rng.standard_normal((1, 512)).astype(np.float32)
+    # Half a step of each weight at most, and steps are a 127th of the largest of its output.
+    bound = np.abs(rows).sum() * np.abs(weights).max(axis=0) / 254
+    assert (np.abs(compiled([rows])[0][0] - (rows @ weights)[0]) <= bound + 1e-3).all()
+
+
+def test_a_network_without_large_matrices_stays_as_it_is(tmp_path):
+    pytest.importorskip("openvino")
+    assert loaded(tmp_path, networks.scale(3), precision="int8").name == "openvino bf16"
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [("avx512_bf16 avx512_vnni", "int8"), ("avx512_bf16 avx512_vnni amx_tile amx_bf16", "bf16"), ("avx2", "f32")],
+)
+def test_the_fastest_precision_of_the_cpu(monkeypatch, flags, precision):
+    class Core:
+        def get_property(self, device, name):
+            return ["FP32", "INT8"] + ["BF16"] * ("bf16" in flags)
+
+    monkeypatch.setattr(engine, "_cpu_flags", lambda: frozenset(flags.split()))
+    assert engine._own_precision(Core()) == precision
