@@ -8,13 +8,26 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from training.speech_corpus import espeak_voice, flite_voice, kokoro_voice, piper_voice, recordings, text
+from training.speech_corpus import (
+    espeak_voice,
+    festival_voice,
+    flite_voice,
+    kokoro_voice,
+    pico_voice,
+    piper_voice,
+    recordings,
+    text,
+)
 from training.speech_corpus.codecs import transmit
 from training.speech_corpus.store import Utterance, write_shard
 from training.speech_corpus.vocoder import Speaker, revoice
 
 ENGLISH_SHARE = 0.6
-"""Part of the espeak-ng sentences that are English."""
+"""Part of the espeak-ng and Pico sentences that are by English voices."""
+
+ACCENTED_SHARE = 0.4
+"""Part of the sentences of Pico's other voices that are English text read by the rules of their language: their own
+phrases hold few words."""
 
 ENGLISH_VOICES = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-us-nyc")
 VARIANTS = (
@@ -56,6 +69,42 @@ def flite_sentences(seed: int) -> Iterator[Utterance]:
             stretch=rng.uniform(0.8, 1.3),
             pitch_hz=rng.uniform(85.0, 150.0) if voice == "kal16" else None,
             speed=rng.choice((1.0, rng.uniform(0.88, 1.25))),
+        )
+        yield utterance
+        yield revoice(utterance, Speaker.draw(rng))
+
+
+def festival_sentences(seed: int) -> Iterator[Utterance]:
+    """Two speakers, the diphone voice at changed pace and pitch; every sentence a second time by a speaker of the
+    vocoder."""
+    rng = random.Random(seed)
+    for sentence in text.english(seed):
+        utterance = festival_voice.speak(
+            sentence,
+            rng.choice(festival_voice.VOICES),
+            stretch=rng.uniform(0.8, 1.3),
+            pitch_hz=rng.uniform(85.0, 150.0),
+            speed=rng.choice((1.0, rng.uniform(0.88, 1.25))),
+        )
+        yield utterance
+        yield revoice(utterance, Speaker.draw(rng))
+
+
+def pico_sentences(seed: int) -> Iterator[Utterance]:
+    """Five speakers, each in her own language or with its sounds in English, at changed pace and pitch; every sentence
+    a second time by a speaker of the vocoder."""
+    rng = random.Random(seed)
+    english = text.english(seed)
+    own = {voice: text.foreign(voice[:2], seed) for voice in pico_voice.VOICES if not voice.startswith("en")}
+    while True:
+        voice = rng.choice(pico_voice.ENGLISH if rng.random() < ENGLISH_SHARE else tuple(own))
+        foreign = voice in own and rng.random() >= ACCENTED_SHARE
+        utterance = pico_voice.speak(
+            next(own[voice] if foreign else english),
+            voice,
+            rate=rng.randint(75, 140),
+            pitch=rng.randint(70, 150),
+            speed=rng.choice((1.0, rng.uniform(0.85, 1.2))),
         )
         yield utterance
         yield revoice(utterance, Speaker.draw(rng))
@@ -105,9 +154,11 @@ class Source:
 
 
 SOURCES = {
-    "flite": Source(flite_sentences, 0.3, 0.0),
-    "espeak": Source(espeak_sentences, 0.25, 0.0),
-    "piper": Source(piper_sentences, 0.45, 240.0),
+    "flite": Source(flite_sentences, 0.2, 0.0),
+    "festival": Source(festival_sentences, 0.05, 0.0),
+    "pico": Source(pico_sentences, 0.25, 0.0),
+    "espeak": Source(espeak_sentences, 0.2, 0.0),
+    "piper": Source(piper_sentences, 0.3, 240.0),
     "espeak-unseen": Source(lambda seed: espeak_sentences(seed, HELD_OUT_VARIANTS), 0.0, 240.0),
     "kokoro": Source(kokoro_sentences, 0.0, 150.0),
 }
