@@ -21,9 +21,6 @@ IPA = {
 }  # fmt: skip
 """CMU's phone set to IPA."""
 
-LATE_S = {"slt": 0.010}
-"""By how much a voice's segments run ahead of its sound (measured on the energy around plosives and sibilants)."""
-
 
 class _Wave(ctypes.Structure):
     _fields_ = [
@@ -100,7 +97,7 @@ def speak(text: str, voice: str, stretch: float = 1.0, pitch_hz: float | None = 
         while item:
             ipa = IPA[flite.item_feat_string(item, b"name").decode()]
             stressed = flite.ffeature_string(item, b"R:SylStructure.parent.stress") == b"1"
-            end_s = flite.item_feat_float(item, b"end") + LATE_S.get(voice, 0.0)
+            end_s = flite.item_feat_float(item, b"end")
             phones.append(Phone(ipa, start_s, end_s, 2 if stressed and ipa else 0))
             start_s, item = end_s, flite.item_next(item)
     finally:
