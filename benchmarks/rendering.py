@@ -14,9 +14,12 @@ import cv2
 import numpy as np
 
 from avatar.enhancer import IMAGE, enhance
+from avatar.head import Part
 from benchmarks.identity import Embed, cosine, embedder
 from benchmarks.landmarks import Detector, distance_px, face_mesh
+from benchmarks.lpips import Measure, lpips
 from benchmarks.similarity import ms_ssim, psnr_db, ssim
+from benchmarks.spectrum import BANDS_PX, band_energy
 from training.enhancer.pairs import TRAIN, Pairs, load_pairs, name_of, read_manifest
 
 REGIONS = ("frame", "face", "mouth")
@@ -47,6 +50,7 @@ class Comparison:
     Attributes:
         name: of the path-traced picture.
         landmarks: [68, 2] float32, pixels.
+        mask: [H, W] uint8, part ids of the raster.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Comparison:
     enhanced: np.ndarray
     truth: np.ndarray
     landmarks: np.ndarray
+    mask: np.ndarray
 
     def region(self, name: str) -> tuple[slice, slice]:
         """Rows and columns of "frame", "face" or "mouth"."""
@@ -85,6 +90,7 @@ def compare(pairs: Pairs, enhance: Enhance, background: np.ndarray) -> list[Comp
             over(enhance(pairs.raster[i], pairs.mask[i]), background),
             over(pairs.truth[i], background),
             pairs.landmarks[i],
+            pairs.mask[i],
         )
         for i in range(len(pairs))
     ]
@@ -113,6 +119,43 @@ def table(comparisons: list[Comparison]) -> str:
             f"| {region} | {psnr[0]:.2f} dB | {psnr[1]:.2f} dB | {structure[0]:.4f} | {structure[1]:.4f} "
             f"| {min(score.ssim for score in enhanced):.4f} | {scales[0]:.4f} | {scales[1]:.4f} |"
         )
+    return "\n".join(lines)
+
+
+def texture_lines(comparisons: list[Comparison]) -> str:
+    """Energy of fine texture in hair and skin as a share of the path-traced frames', whose noise counts as texture."""
+    lines = []
+    for part in (Part.HAIR, Part.SKIN):
+        rows = [
+            [band_energy(getattr(c, name), c.mask == part) for name in ("raster", "enhanced", "truth")]
+            for c in comparisons
+        ]
+        seen = np.array([row for row in rows if row[0] is not None])
+        if not len(seen):
+            lines.append(f"texture, {part.name.lower()}: no window of it")
+            continue
+        raster, enhanced, truth = seen.sum(axis=0)
+        shares = (
+            f"{short_px:.0f} to {long_px:.0f} px raster {r / t:.2f}, enhanced {e / t:.2f}"
+            for (short_px, long_px), r, e, t in zip(BANDS_PX, raster, enhanced, truth, strict=True)
+        )
+        lines.append(
+            f"texture, {part.name.lower()}, energy of the path-traced frames': {'; '.join(shares)}, "
+            f"{len(seen)} of {len(rows)} frames"
+        )
+    return "\n".join(lines)
+
+
+def lpips_lines(comparisons: list[Comparison], measure: Measure) -> str:
+    """Mean LPIPS against the path-traced frame in each region."""
+    lines = []
+    for region in REGIONS:
+        windows = [(c, c.region(region)) for c in comparisons]
+        raster, enhanced = (
+            np.mean([measure(getattr(c, name)[window], c.truth[window]) for c, window in windows])
+            for name in ("raster", "enhanced")
+        )
+        lines.append(f"LPIPS, {region}: raster {raster:.3f}, enhanced {enhanced:.3f}")
     return "\n".join(lines)
 
 
@@ -205,7 +248,11 @@ def main() -> None:
     parser.add_argument("--split", help="held-out split to take; by default all but the training split")
     parser.add_argument("--sheets", type=Path, default=Path("runs/rendering"), help="folder of the contact sheets")
     parser.add_argument("--rows", type=int, default=4, help="frames on a sheet")
+    parser.add_argument("--vgg16", type=Path, help="torchvision's state dict of VGG-16, for LPIPS")
+    parser.add_argument("--lpips", type=Path, help="the calibration of LPIPS for it: see benchmarks/lpips.py")
     options = parser.parse_args()
+    if (options.vgg16 is None) != (options.lpips is None):
+        raise SystemExit(f"--vgg16 and --lpips go together, got {options.vgg16} and {options.lpips}")
 
     entries = read_manifest(options.pairs)
     held_out = [e for e in entries if e.split == options.split or (options.split is None and e.split != TRAIN)]
@@ -214,6 +261,11 @@ def main() -> None:
     comparisons = compare(pairs, onnx_enhance(options.model), background)
     print(table(comparisons))
     print(change_lines(comparisons, {name_of(entry, options.avatar): entry.picture.parent.name for entry in held_out}))
+    print(texture_lines(comparisons))
+    if options.vgg16 is None:
+        print("LPIPS: needs --vgg16 and --lpips, see benchmarks/lpips.py")
+    else:
+        print(lpips_lines(comparisons, lpips(options.vgg16, options.lpips)))
     detect = face_mesh()
     print(landmark_lines(comparisons, detect) if detect else "landmarks: needs mediapipe, see benchmarks/landmarks.py")
     embed = embedder()

@@ -5,9 +5,19 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from avatar.head import Part
 from benchmarks.identity import cosine
 from benchmarks.landmarks import distance_px
-from benchmarks.rendering import Comparison, change, compare, over, sheet, table
+from benchmarks.rendering import (
+    Comparison,
+    change,
+    compare,
+    lpips_lines,
+    over,
+    sheet,
+    table,
+    texture_lines,
+)
 from benchmarks.similarity import ms_ssim, psnr_db, ssim
 from training.enhancer.synthetic import synthetic_pairs
 
@@ -137,7 +147,7 @@ def test_mouth_lies_in_the_face_and_the_face_in_the_frame(comparisons):
 def test_region_of_a_face_at_the_border_stays_in_the_frame():
     picture = np.zeros((64, 64, 3), np.uint8)
     landmarks = np.full((68, 2), 60.0, np.float32) + np.random.default_rng(0).uniform(-20, 20, (68, 2))
-    rows, columns = Comparison("edge", picture, picture, picture, landmarks).region("face")
+    rows, columns = Comparison("edge", picture, picture, picture, landmarks, picture[..., 0]).region("face")
     assert 0 <= rows.start < rows.stop <= 64 and 0 <= columns.start < columns.stop <= 64
 
 
@@ -145,6 +155,25 @@ def test_table_has_a_row_for_each_region(comparisons):
     lines = table(comparisons).splitlines()
     assert len(lines) == 5
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["frame", "face", "mouth"]
+
+
+def test_texture_is_a_share_of_the_truths_energy():
+    rng = np.random.default_rng(0)
+    truth = np.clip(128 + 20 * rng.standard_normal((96, 96, 1)).repeat(3, axis=2), 0, 255).round().astype(np.uint8)
+    halved = np.round(128 + (truth.astype(float) - 128) / 2).astype(np.uint8)
+    mask = np.full((96, 96), Part.HAIR, np.uint8)
+    landmarks = np.zeros((68, 2), np.float32)
+    hair, skin = texture_lines([Comparison("a", halved, truth, truth, landmarks, mask)]).splitlines()
+    assert "2 to 4 px raster 0.25, enhanced 1.00; 4 to 8 px raster 0.25, enhanced 1.00, 1 of 1 frames" in hair
+    assert skin == "texture, skin: no window of it"
+
+
+def test_lpips_is_told_for_each_region(comparisons):
+    lines = lpips_lines(comparisons, lambda first, second: float(np.abs(first.astype(float) - second).mean()))
+    assert [line.split(":")[0] for line in lines.splitlines()] == ["LPIPS, frame", "LPIPS, face", "LPIPS, mouth"]
+    for line in lines.splitlines():
+        raster, enhanced = (float(word.strip(",")) for word in line.split() if word[0].isdigit())
+        assert 0 < enhanced < raster
 
 
 def test_sheet_shows_four_pictures_a_row(comparisons):

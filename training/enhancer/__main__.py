@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 
 from avatar.networks.enhancer import EnhancerConfig
-from training.enhancer.config import TrainingConfig
+from training.enhancer.config import LossConfig, TrainingConfig
 from training.enhancer.pairs import TRAIN, Entry, Pairs, load_pairs, name_of, read_manifest
 from training.enhancer.rehearsal import rehearsed_pairs, teacher_of
 from training.enhancer.synthetic import synthetic_pairs
 from training.enhancer.trainer import Report, Trainer
+from training.features.stored import load_features
 
 
 def main() -> None:
@@ -25,6 +26,8 @@ def main() -> None:
         raise SystemExit(
             f"there must be one --avatar for each --pairs, got {len(options.avatar)} for {len(options.pairs)}"
         )
+    if options.perceptual > 0 and options.features is None:
+        raise SystemExit("--perceptual needs --features: weights of VGG, or those of `python -m training.features`")
     torch.set_num_threads(options.threads)
     config = TrainingConfig(
         steps=options.steps,
@@ -32,11 +35,12 @@ def main() -> None:
         batch=options.batch,
         learning_rate=options.learning_rate,
         seed=options.seed,
+        loss=LossConfig(perceptual=options.perceptual, adversarial=options.adversarial),
     )
     network = EnhancerConfig()
     sources = list(zip(options.pairs, options.avatar, strict=True))
     if options.quick:
-        config = TrainingConfig(steps=20, batch=1, report_steps=5)
+        config = TrainingConfig(steps=20, batch=1, report_steps=5, loss=config.loss)
         network = EnhancerConfig(channels=(16, 32, 64), blocks=(1, 1, 1))
         pairs = synthetic_pairs(4, size_px=128)
     else:
@@ -48,7 +52,8 @@ def main() -> None:
         teacher = teacher_of(exported, network)
         for avatar in options.rehearse:
             pairs = pairs.joined(rehearsed_pairs(teacher, avatar, options.rehearse_count))
-    trainer = Trainer(config, network)
+    features = load_features(options.features, options.feature_blocks) if options.perceptual > 0 else None
+    trainer = Trainer(config, network, features)
     checkpoint = options.output / "enhancer.pt"
     if options.start_from is not None:
         trainer.start_from(options.start_from)
@@ -94,6 +99,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=defaults.batch, help="frames in a step")
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument(
+        "--perceptual", type=float, default=defaults.loss.perceptual, help="weight of the distance of features; 0: off"
+    )
+    parser.add_argument("--features", type=Path, help="weights of the features: VGG's, or of `training.features`")
+    parser.add_argument("--feature-blocks", type=int, help="how many blocks of them, the finest first; by default all")
+    parser.add_argument(
+        "--adversarial", type=float, default=defaults.loss.adversarial, help="weight of the discriminator; 0: off"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--start-from", type=Path, help="checkpoint or exported model.onnx to begin with")
     parser.add_argument("--rehearse", type=Path, nargs="+", default=[], help="avatars to keep as they are drawn")

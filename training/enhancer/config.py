@@ -13,6 +13,9 @@ class LossConfig:
         detail_levels: number of bands, the finest first.
         structure: 1 - SSIM.
         residual_rest: absolute residual of color where the frame is transparent, so that hidden colors stay tame.
+        perceptual: distance of features in crops, see `training.features.distance`; 0 leaves it out.
+        adversarial: what a discriminator of crops takes for enhanced, see `training.enhancer.adversary`; 0 leaves it
+            out.
     """
 
     pixel: float = 1.0
@@ -20,6 +23,64 @@ class LossConfig:
     detail_levels: int = 4
     structure: float = 0.15
     residual_rest: float = 0.02
+    perceptual: float = 0.0
+    adversarial: float = 0.0
+
+    def __post_init__(self):
+        if self.perceptual < 0 or self.adversarial < 0:
+            raise ValueError(f"weights must be at least 0, got {self.perceptual} and {self.adversarial}")
+
+
+@dataclass(frozen=True, slots=True)
+class CropConfig:
+    """Crops of each frame that the perceptual and the adversarial term see.
+
+    Attributes:
+        size_px: edge; a multiple of 8.
+        focus: how many at the eyes and the mouth.
+        hair: how many in the hair.
+        skin: how many on the skin.
+    """
+
+    size_px: int = 128
+    focus: int = 2
+    hair: int = 1
+    skin: int = 1
+
+    def __post_init__(self):
+        if self.size_px < 32 or self.size_px % 8:
+            raise ValueError(f"size_px must be a multiple of 8 and at least 32, got {self.size_px}")
+        if min(self.focus, self.hair, self.skin) < 0 or self.focus + self.hair + self.skin == 0:
+            raise ValueError(f"there must be a crop, got {self.focus}, {self.hair} and {self.skin}")
+
+
+@dataclass(frozen=True, slots=True)
+class AdversaryConfig:
+    """The discriminator and how it enters.
+
+    Attributes:
+        start: part of the run after which it begins to learn and to pull.
+        ramp: part of the run in which its weight then rises from 0 to all of it.
+        learning_rate: of Adam, constant.
+        r1: weight of the penalty on the gradient at path-traced crops.
+        r1_steps: the penalty enters every so many steps, so many times as strong.
+        channels: of the hidden layers.
+        scales: full size, half size, and so on.
+    """
+
+    start: float = 0.1
+    ramp: float = 0.3
+    learning_rate: float = 5e-4
+    r1: float = 1e-3
+    r1_steps: int = 16
+    channels: tuple[int, int, int] = (24, 48, 64)
+    scales: int = 2
+
+    def __post_init__(self):
+        if not 0.0 <= self.start < 1.0 or self.ramp <= 0.0:
+            raise ValueError(f"start must be in [0, 1) and ramp positive, got {self.start} and {self.ramp}")
+        if self.r1_steps < 1 or self.scales < 1:
+            raise ValueError(f"r1_steps and scales must be at least 1, got {self.r1_steps} and {self.scales}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +102,8 @@ class TrainingConfig:
         report_steps: steps between lines of the log.
         seed: of everything random.
         loss: weights of the loss terms.
+        crops: what the perceptual and the adversarial term see.
+        adversary: the discriminator, where the adversarial term has a weight.
     """
 
     steps: int = 6000
@@ -56,6 +119,8 @@ class TrainingConfig:
     report_steps: int = 50
     seed: int = 0
     loss: LossConfig = field(default_factory=LossConfig)
+    crops: CropConfig = field(default_factory=CropConfig)
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
 
     def __post_init__(self):
         if self.steps <= 0 and self.minutes <= 0:

@@ -3,7 +3,7 @@
 Colors are compared over a background, so that a color counts as much as it shows; alpha is compared by itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -31,6 +31,10 @@ class Losses:
             + config.structure * self.structure
             + config.residual_rest * self.residual_rest
         )
+
+    def values(self) -> dict[str, float]:
+        """The terms by name."""
+        return {field.name: getattr(self, field.name).item() for field in fields(self)}
 
 
 def losses(

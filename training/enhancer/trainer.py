@@ -7,14 +7,19 @@ from time import monotonic
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from avatar.networks.enhancer import Enhancer, EnhancerConfig, unfold
-from training.enhancer.batches import draw_batch
+from training.enhancer.adversary import Adversary
+from training.enhancer.batches import Batch, draw_batch
 from training.enhancer.config import TrainingConfig
-from training.enhancer.losses import Losses, losses
+from training.enhancer.crops import cut, draw_windows
+from training.enhancer.losses import losses, over
 from training.enhancer.pairs import Pairs
 from training.enhancer.schedule import learning_rate, progress
 from training.enhancer.shipped import fitted, weights_of
+from training.features.distance import perceptual_distance
+from training.features.network import Features
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,23 @@ class Report:
 
 
 class Trainer:
-    """Holds what a run changes: weights, their average, optimizer, step, elapsed time."""
+    """Holds what a run changes: weights, their average, optimizer, step, elapsed time, and the discriminator if any.
 
-    def __init__(self, config: TrainingConfig, network: EnhancerConfig = EnhancerConfig()):
+    Raises:
+        ValueError: the perceptual term has a weight, but there are no features for it.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, network: EnhancerConfig = EnhancerConfig(), features: Features | None = None
+    ):
+        if config.loss.perceptual > 0 and features is None:
+            raise ValueError(
+                f"the perceptual term has the weight {config.loss.perceptual} and needs features, got none: "
+                "see training.features"
+            )
         torch.manual_seed(config.seed)
         self.config = config
+        self.features = features if config.loss.perceptual > 0 else None
         self.network = Enhancer(network).to(memory_format=torch.channels_last)
         self.averaged = Enhancer(network).to(memory_format=torch.channels_last).requires_grad_(False)
         self.averaged.load_state_dict(self.network.state_dict())
@@ -55,6 +72,7 @@ class Trainer:
             betas=(0.9, 0.99),
             fused=True,
         )
+        self.adversary = Adversary(config.adversary) if config.loss.adversarial > 0 else None
         self.step = 0
         self.elapsed_s = 0.0
 
@@ -78,22 +96,21 @@ class Trainer:
             refresh: called after each checkpoint with the pairs at hand; training goes on with what it returns.
         """
         started_s, before_s, saved_s = monotonic(), self.elapsed_s, monotonic()
-        history: list[Losses] = []
+        history: list[dict[str, float]] = []
         reported_s = monotonic()
         while self.done < 1.0:
             history.append(self._step(pairs))
             now_s = monotonic()
             self.elapsed_s = before_s + now_s - started_s
             if self.step % self.config.report_steps == 0 or self.done >= 1.0:
-                names = ("pixel", "detail", "structure", "residual_rest")
-                terms = {name: float(np.mean([float(getattr(row, name)) for row in history])) for name in names}
+                terms = {name: float(np.mean([row[name] for row in history if name in row])) for name in history[-1]}
                 report(Report(self.step, self.done, (now_s - reported_s) / len(history), terms))
                 history, reported_s = [], now_s
             if checkpoint is not None and (now_s - saved_s > self.config.checkpoint_s or self.done >= 1.0):
                 self.save(checkpoint)
                 pairs, saved_s = refresh(pairs), monotonic()
 
-    def _step(self, pairs: Pairs) -> Losses:
+    def _step(self, pairs: Pairs) -> dict[str, float]:
         config = self.config
         rng = np.random.default_rng((config.seed, self.step))
         batch = draw_batch(pairs, config.batch, config.shift_px, rng)
@@ -103,13 +120,39 @@ class Trainer:
         truth = batch.truth.permute(0, 3, 1, 2).float() / 255.0
         picture = unfold(self.network.enhance(batch.raster, batch.mask))
         terms = losses(picture, raster, truth, batch.attention, batch.background, config.loss)
+        total, report = terms.total(config.loss), terms.values()
+        if self.features is not None or self.adversary is not None:
+            further, named = self._crop_terms(batch, picture, raster, truth, rng)
+            total, report = total + further, report | named
         self.optimizer.zero_grad(set_to_none=True)
-        terms.total(config.loss).backward()
+        total.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
         self.optimizer.step()
         self.step += 1
         self._average()
-        return Losses(*(getattr(terms, name).detach() for name in Losses.__slots__))
+        return report
+
+    def _crop_terms(
+        self, batch: Batch, picture: Tensor, raster: Tensor, truth: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Perceptual and adversarial term of random crops, weighted and by name; teaches the adversary."""
+        config, report = self.config, {}
+        windows = draw_windows(batch.mask, batch.attention, config.crops, rng)
+        got, drawn, wanted = (
+            cut(over(image, batch.background), windows, config.crops.size_px).clamp(0.0, 1.0)
+            for image in (picture, raster, truth)
+        )
+        total = got.new_zeros(())
+        if self.features is not None:
+            perceptual = perceptual_distance(self.features, got[:, :3], wanted[:, :3]).mean()
+            total = total + config.loss.perceptual * perceptual
+            report["perceptual"] = perceptual.item()
+        if self.adversary is not None and (strength := self.adversary.strength(self.done)) > 0:
+            adversarial = self.adversary.pull(got, drawn)
+            total = total + strength * config.loss.adversarial * adversarial
+            report["adversarial"] = adversarial.item()
+            report["discriminator"] = self.adversary.learn(got, wanted, drawn).item()
+        return total, report
 
     def _average(self) -> None:
         """Moves the average toward the weights; early in the run it follows faster, so that it forgets the start."""
@@ -129,17 +172,20 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "elapsed_s": self.elapsed_s,
+            "adversary": None if self.adversary is None else self.adversary.state_dict(),
         }
         torch.save(state, partial)
         partial.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Goes on where `save` was called."""
+        """Goes on where `save` was called; a discriminator that the file lacks begins anew."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.network.load_state_dict(state["weights"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+        if self.adversary is not None and state.get("adversary") is not None:
+            self.adversary.load_state_dict(state["adversary"])
 
     def start_from(self, path: Path) -> None:
         """Takes the averaged weights of another run, or an exported network, and begins a schedule of its own.

@@ -1,0 +1,1 @@
+"""Features of pictures, and the perceptual distance between pictures that they give."""
