@@ -3,13 +3,16 @@
 Every sentence goes through the streaming windows and the motion track that a session uses, and is compared with the
 teacher. Needs the validation shards of `python -m training.speech_corpus`; with `--recordings` there it also makes
 those of recorded people. A second table tells of the face beside the lips: jitter, blinks, gaze, path of the head.
+`--sync .data/motion/sync.pt` adds what a judge of `python -m training.motion.sync` finds: offset, distance, confidence.
 """
 
 import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,10 +26,14 @@ from avatar.session_config import LOOKAHEADS_MS, SessionConfig
 from avatar.speech import Speech
 from avatar.visemes import VISEME_INDEX
 from training.motion.lip_gap import LipGap
+from training.motion.spectrum import BANDS_HZ, SEGMENT_ROWS, velocity_power
 from training.speech_corpus import Utterance, augment, read_shard
 from training.speech_corpus.pauses import with_pauses
 from training.teacher import Targets, teach
 from training.teacher.track import VOWEL_INDICES
+
+if TYPE_CHECKING:
+    from training.motion.sync.network import SyncNetwork
 
 CLOSED_MM = 1.0
 """Lips count as closed below this mean opening, 1 % of the face's height."""
@@ -88,6 +95,7 @@ class Comparison:
     """One sentence, R rows.
 
     Attributes:
+        audio: as spoken, undisturbed, float32 [samples].
         targets: of the teacher.
         motion: of the networks.
         gap_mm: mean opening of the lips [R].
@@ -95,6 +103,7 @@ class Comparison:
         slack_rows: by so much its phone times may be off.
     """
 
+    audio: np.ndarray
     targets: Targets
     motion: Motion
     gap_mm: np.ndarray
@@ -109,7 +118,7 @@ def compare(
     targets = teach(utterance)
     motion = stream(heard, networks, window)
     slack_rows = ALIGNMENT_ROWS if utterance.voice.startswith("recorded") else 0
-    return Comparison(targets, motion, lips(motion.blendshapes), lips(targets.blendshapes), slack_rows)
+    return Comparison(utterance.audio, targets, motion, lips(motion.blendshapes), lips(targets.blendshapes), slack_rows)
 
 
 def lag_ms(gap_mm: np.ndarray, target_mm: np.ndarray) -> float:
@@ -135,6 +144,42 @@ def settled_silence(viseme: np.ndarray) -> np.ndarray:
     """Rows of silence away from speech."""
     near = np.convolve((viseme != 0).astype(float), np.ones(2 * SETTLED_SILENCE_ROWS + 1), mode="same")
     return near == 0
+
+
+def velocity_shares(comparisons: list[Comparison]) -> dict[str, float]:
+    """Velocity of all coefficients against the teacher's, as root mean square in each band, %; NaN where no sentence is
+    long enough. Below 100 motion was averaged; above, it moves more than it should."""
+    ours, theirs = (
+        [velocity_power(rows) for rows in sequences if len(rows) > SEGMENT_ROWS]
+        for sequences in ([c.motion.blendshapes for c in comparisons], [c.targets.blendshapes for c in comparisons])
+    )
+    return {
+        f"{band} velocity %": 100.0 * np.sqrt(np.sum([p[band] for p in ours]) / np.sum([p[band] for p in theirs]))
+        if theirs
+        else float("nan")
+        for band in BANDS_HZ
+    }
+
+
+def sync_measures(comparisons: list[Comparison], judge: "SyncNetwork") -> dict[str, float]:
+    """What the judge finds for the networks' motion, and how sure it is of the teacher's."""
+    from training.motion.sync.measure import measure, offset_distances
+
+    ours, theirs = (
+        measure(sum(offset_distances(judge, c.audio, rows, c.targets.viseme) for c, rows in pairs))
+        for pairs in (
+            [(c, c.motion.blendshapes) for c in comparisons],
+            [(c, c.targets.blendshapes) for c in comparisons],
+        )
+    )
+    return {
+        "sync offset ms": ours.offset_ms,
+        "distance": ours.distance,
+        "confidence": ours.confidence,
+        "teacher's offset ms": theirs.offset_ms,
+        "its distance": theirs.distance,
+        "its confidence": theirs.confidence,
+    }
 
 
 def summarize(comparisons: list[Comparison]) -> dict[str, float]:
@@ -169,6 +214,7 @@ def summarize(comparisons: list[Comparison]) -> dict[str, float]:
         "gap in silence mm": gap[silence].mean(),
         "its p99 mm": np.percentile(gap[silence], 99),
         "its motion mm": still.mean(),
+        **velocity_shares(comparisons),
     }
 
 
@@ -302,6 +348,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clean-only", action="store_true", help="leave out noise, telephone and what moves no lips")
     parser.add_argument("--sets", nargs="+", metavar="NAME", help="only shards whose name begins so")
+    parser.add_argument("--sync", type=Path, metavar="FILE", help="judge of sync, see training.motion.sync")
     parser.add_argument("--lookahead-ms", type=int, choices=LOOKAHEADS_MS, default=WindowConfig().lookahead_ms)
     options = parser.parse_args(arguments)
 
@@ -316,7 +363,12 @@ def main(arguments: list[str] | None = None) -> None:
             f"no validation shards in {options.speech}: run `python -m training.speech_corpus --out {options.speech}`"
         )
     shards = [shard for shard in shards if not options.sets or shard.stem.startswith(tuple(options.sets))]
-    rows, spoken_s, started_s = {}, 0.0, time.monotonic()
+    judged = None
+    if options.sync:
+        from training.motion.sync.train import load_judge
+
+        judged = partial(sync_measures, judge=load_judge(options.sync))
+    rows, sync_rows, spoken_s, started_s = {}, {}, 0.0, time.monotonic()
     for shard in shards:
         disturbed = shard.stem.startswith(DISTURBED) and not options.clean_only
         conditions = CONDITIONS if disturbed else {"": CONDITIONS[""]}
@@ -325,8 +377,12 @@ def main(arguments: list[str] | None = None) -> None:
         for condition, change in conditions.items():
             comparisons = [compare(u, change(u.audio), networks, window, lips) for u in utterances]
             rows[f"{shard.stem}{condition}"] = summarize(comparisons)
+            if judged:
+                sync_rows[f"{shard.stem}{condition}"] = judged(comparisons)
             spoken_s += sum(u.duration_s for u in utterances)
     print(table(rows))
+    if sync_rows:
+        print("\n" + table(sync_rows, "judge of sync"))
     pace = spoken_s / (time.monotonic() - started_s)
     print(f"\n{spoken_s:.0f} s of speech, {pace:.1f} x real time on {options.threads} threads, teacher included")
     if options.clean_only:

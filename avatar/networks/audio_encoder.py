@@ -72,7 +72,8 @@ class AudioEncoder(nn.Module):
         encoder.wav2vec2 = wav2vec2
         return encoder.eval()
 
-    def normalize(self, audio: torch.Tensor) -> torch.Tensor:
+    @staticmethod
+    def normalize(audio: torch.Tensor) -> torch.Tensor:
         """float32 [batch, samples] to [batch, samples + 80] of zero mean and unit variance, zeros at both ends."""
         centred = audio - audio.mean(dim=1, keepdim=True)
         variance = centred.square().mean(dim=1, keepdim=True)

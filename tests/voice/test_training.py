@@ -18,8 +18,12 @@ from training.audio_encoder import (  # noqa: E402
     phone_loss,
     phone_rows,
 )
+from training.motion.adversary import Adversary, AdversaryConfig  # noqa: E402
 from training.motion.lip_gap import LipGap  # noqa: E402
 from training.motion.losses import MotionLoss  # noqa: E402
+from training.motion.sync.contrast import SyncLoss  # noqa: E402
+from training.motion.sync.network import SyncConfig, SyncNetwork  # noqa: E402
+from training.motion.sync.train import SyncTrainConfig, SyncTrainer  # noqa: E402
 from training.motion.targets import track_of  # noqa: E402
 from training.motion.train import TrainConfig, Trainer, learning_rate  # noqa: E402
 from training.motion.windows import WindowSampler  # noqa: E402
@@ -104,6 +108,59 @@ def test_it_learns_and_resumes_with_the_same_state(loss, track, tmp_path):
         assert torch.equal(a, b)
     resumed.train_step(sampler)
     assert resumed.step == 21
+
+
+def test_judges_teach_the_motion_and_resume_with_it(loss, track, tmp_path):
+    config = TrainConfig(
+        minutes=10.0, batch_size=2, warmup=0.001, spectrum_share=0.0, encoder_share=0.0, sync_weight=1.0
+    )
+
+    def trainer(folder, seed, judged=True):
+        torch.manual_seed(seed)
+        judges = SyncLoss(SyncNetwork(SyncConfig(width=16))), Adversary(AdversaryConfig(width=16, lead_steps=1))
+        return Trainer(config, loss, folder, None, None, None, *(judges if judged else ()))
+
+    def judge_weights(one):
+        modules = (one.sync, one.adversary.discriminator)
+        return [value.clone() for module in modules for value in module.state_dict().values()]
+
+    sampler = WindowSampler([track], [1.0], AugmentConfig(), seed=0)
+    first = trainer(tmp_path, 1)
+    frozen = [value.clone() for value in first.sync.state_dict().values()]
+    parts = [first.train_step(sampler) for _ in range(2)]
+    assert {"sync", "sync_cosine", "adversary", "discriminator", "told_apart"} <= parts[0].keys()
+    assert parts[0]["adversary"] == 0.0 and parts[1]["adversary"] > 0.0
+    assert all(torch.equal(a, b) for a, b in zip(frozen, first.sync.state_dict().values(), strict=True))
+    first.save()
+
+    resumed = trainer(tmp_path, 2)
+    assert all(torch.equal(a, b) for a, b in zip(judge_weights(first), judge_weights(resumed), strict=True))
+    for one in (first, resumed):
+        torch.manual_seed(3)
+        one.elapsed_s = 1.0
+        one.train_step(WindowSampler([track], [1.0], AugmentConfig(), seed=5))
+    assert all(torch.equal(a, b) for a, b in zip(judge_weights(first), judge_weights(resumed), strict=True))
+    ours, theirs = (one.networks.state_dict().values() for one in (first, resumed))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+    alone = trainer(tmp_path, 4, judged=False)
+    assert not {"sync", "adversary"} & alone.train_step(sampler).keys()
+
+
+@pytest.mark.slow
+def test_the_command_takes_judges(track, tmp_path, monkeypatch, capsys):
+    from training.motion import __main__ as command
+
+    SyncTrainer(SyncTrainConfig(), tmp_path / "judge", SyncConfig(width=16)).save()
+    monkeypatch.setattr(command, "QUICK_MINUTES", 0.1)
+    monkeypatch.setattr(command, "quick_track", lambda: track)
+    shares = ["--spectrum-share", "0", "--encoder-share", "0"]
+    judges = ["--sync", str(tmp_path / "judge" / "sync.pt"), "--adversary", "motion+sound", "--bfloat16"]
+    command.main(["--quick", "--out", str(tmp_path), *shares, *judges])
+    state = torch.load(tmp_path / "motion.pt", weights_only=True)
+    assert state["adversary"]["steps"] == state["step"] > 0
+    assert state["adversary"]["config"]["hears"] and "sync" in state
+    assert "sync_cosine" in capsys.readouterr().out
 
 
 def test_quick_mode_leaves_a_checkpoint_that_exports(tmp_path, monkeypatch):

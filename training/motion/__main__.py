@@ -15,16 +15,16 @@ import torch
 
 from avatar.networks.audio_encoder import AudioEncoder, small_config
 from avatar.networks.motion import MotionConfig, MotionNetwork
+from training.motion.adversary import Adversary, AdversaryConfig
 from training.motion.lip_gap import LipGap
 from training.motion.losses import MotionLoss
 from training.motion.restore import restore
+from training.motion.sync.contrast import SyncLoss
+from training.motion.sync.train import load_judge
 from training.motion.targets import Corpus, Track, track_of
 from training.motion.train import TrainConfig, Trainer
-from training.motion.windows import WindowSampler
+from training.motion.windows import SHARES, WindowSampler
 from training.speech_corpus.augment import AugmentConfig
-
-SHARES = {"piper": 0.42, "flite": 0.43, "espeak": 0.15}
-"""Part of the windows by source: natural voices count more."""
 
 QUICK_MINUTES = 0.4
 
@@ -68,6 +68,14 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--spectrum-share", type=float, default=TrainConfig().spectrum_share)
     parser.add_argument("--encoder-share", type=float, default=TrainConfig().encoder_share)
+    parser.add_argument(
+        "--sync", type=Path, metavar="FILE", help="judge predicted motion by the sync.pt of training.motion.sync"
+    )
+    parser.add_argument("--sync-weight", type=float, default=TrainConfig().sync_weight)
+    parser.add_argument(
+        "--adversary", choices=("motion", "motion+sound"), help="what a discriminator of predicted motion sees"
+    )
+    parser.add_argument("--adversary-weight", type=float, default=TrainConfig().adversary_weight)
     parser.add_argument("--bfloat16", action="store_true", help="faster where the processor has it")
     parser.add_argument("--compiled", action="store_true", help="a quarter faster, needs a C++ compiler")
     parser.add_argument("--targets-only", action="store_true", help="make the targets and stop")
@@ -97,6 +105,8 @@ def main(arguments: list[str] | None = None) -> None:
         encoder_share=options.encoder_share,
         bfloat16=options.bfloat16,
         compiled=options.compiled,
+        sync_weight=options.sync_weight,
+        adversary_weight=options.adversary_weight,
     )
     encoder = AudioEncoder.from_pretrained(options.audio_encoder) if options.audio_encoder else None
     motion = None
@@ -106,7 +116,12 @@ def main(arguments: list[str] | None = None) -> None:
         )
         motion = restore(MotionNetwork(MotionConfig()), options.start_from / "motion" / "1" / "model.onnx", "motion")
     teacher = AudioEncoder.from_pretrained(options.distill_from) if options.distill_from else None
-    trainer = Trainer(config, MotionLoss(LipGap.load(options.head)), options.out, encoder, motion, teacher)
+    sync = SyncLoss(load_judge(options.sync)) if options.sync else None
+    adversary = None
+    if options.adversary:
+        adversary = Adversary(AdversaryConfig(hears=options.adversary == "motion+sound"), config.device)
+    loss = MotionLoss(LipGap.load(options.head))
+    trainer = Trainer(config, loss, options.out, encoder, motion, teacher, sync, adversary)
     # A resumed run must not see the same windows again.
     sampler = WindowSampler(tracks, shares, AugmentConfig(), options.seed + trainer.step)
 

@@ -73,8 +73,13 @@ class MotionLoss(nn.Module):
 
     def forward(
         self, network: MotionNetwork, features: torch.Tensor, phone_logits: torch.Tensor, batch: Batch
-    ) -> tuple[torch.Tensor, dict[str, float]]:
-        """Runs the motion network on features [batch, rows, 768] and compares."""
+    ) -> tuple[torch.Tensor, dict[str, float], tuple[torch.Tensor, torch.Tensor]]:
+        """Runs the motion network on features [batch, rows, 768] and compares.
+
+        Returns:
+            The sum, its parts, and what the network said: unclamped coefficients [batch, rows, 52] and pose
+            [batch, rows, 6].
+        """
         blendshape_logits, pose_logits, viseme_logits = network.logits(features)
         coefficients, pose = network.activate(blendshape_logits, pose_logits)
         difference = coefficients - batch.blendshapes
@@ -97,4 +102,4 @@ class MotionLoss(nn.Module):
         numbers = {name: float(value.detach()) for name, value in parts.items()}
         correct = (viseme_logits.detach().argmax(dim=-1) == batch.viseme).float()
         numbers["viseme_accuracy"] = float(self._mean(correct))
-        return total, numbers
+        return total, numbers, (coefficients, pose)

@@ -13,7 +13,9 @@ from torch import nn
 from avatar.networks.audio_encoder import AudioEncoder, small_config
 from avatar.networks.motion import MotionConfig, MotionNetwork
 from training.audio_encoder import PhoneHead, SpectrumHead, distillation_loss, phone_loss, spectrum_loss
+from training.motion.adversary import Adversary
 from training.motion.losses import MotionLoss
+from training.motion.sync.contrast import SyncLoss
 from training.motion.windows import Batch, WindowSampler
 
 
@@ -37,6 +39,8 @@ class TrainConfig:
             together.
         bfloat16: arithmetic of the networks; weights, losses and optimizer stay in float32.
         compiled: the attention layers by `torch.compile`, which needs a C++ compiler and a minute.
+        sync_weight: of the judge of sync beside the other losses, where the trainer has one.
+        adversary_weight: of the discriminator of motion, where the trainer has one.
     """
 
     minutes: float = 80.0
@@ -53,6 +57,8 @@ class TrainConfig:
     encoder_share: float = 0.4
     bfloat16: bool = False
     compiled: bool = False
+    sync_weight: float = 0.1
+    adversary_weight: float = 0.1
 
 
 SPECTRUM_WEIGHT = 0.05
@@ -94,8 +100,20 @@ class Trainer:
         encoder: AudioEncoder | None = None,
         motion: MotionNetwork | None = None,
         teacher: AudioEncoder | None = None,
+        sync: SyncLoss | None = None,
+        adversary: Adversary | None = None,
     ):
-        """`teacher`: an audio encoder whose features ours shall learn; it is not trained."""
+        """Goes on from the checkpoint if there is one, then with the judges it holds in place of untrained ones.
+
+        Args:
+            config: how long and how fast.
+            loss: of the motion network.
+            folder: of the checkpoint.
+            encoder, motion: networks to begin with.
+            teacher: an audio encoder whose features ours shall learn; it is not trained.
+            sync: a judge of the predicted motion; it is not trained.
+            adversary: a discriminator that learns with the motion network, on the config's device.
+        """
         torch.manual_seed(config.seed)
         encoder = encoder or AudioEncoder(small_config())
         self.config = config
@@ -111,6 +129,8 @@ class Trainer:
         ).to(self.device)
         self.loss = loss.to(self.device)
         self.teacher = teacher.eval().requires_grad_(False).to(self.device) if teacher else None
+        self.sync = sync.to(self.device) if sync else None
+        self.adversary = adversary
         self.optimizer = torch.optim.AdamW(
             self.networks.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
@@ -138,6 +158,10 @@ class Trainer:
         self.networks.load_state_dict(state["networks"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.sync is not None and "sync" in state:
+            self.sync.load_state_dict(state["sync"])
+        if self.adversary is not None and "adversary" in state:
+            self.adversary.load_state_dict(state["adversary"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
         print(f"resumed at step {self.step}, {self.elapsed_s / 60:.1f} min", flush=True)
 
@@ -153,6 +177,8 @@ class Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "step": self.step,
                 "elapsed_s": self.elapsed_s,
+                **({"sync": self.sync.state_dict()} if self.sync is not None else {}),
+                **({"adversary": self.adversary.state_dict()} if self.adversary is not None else {}),
                 "audio_encoder": average["audio_encoder"].state_dict(),
                 "audio_encoder_config": json.loads(average["audio_encoder"].wav2vec2.config.to_json_string()),
                 "motion": average["motion"].state_dict(),
@@ -186,8 +212,17 @@ class Trainer:
             correct = (phone_logits.detach().argmax(dim=-1) == batch.phone).float()
             parts |= {"phone": float(phone.detach()), "phone_accuracy": float(correct.mean())}
             return phone + beside, parts
-        total, others = self.loss(self.networks["motion"], features, phone_logits, batch)
-        return total + beside, parts | others
+        total, others, (coefficients, pose) = self.loss(self.networks["motion"], features, phone_logits, batch)
+        parts |= others
+        if self.sync is not None:
+            sync, numbers = self.sync(coefficients, batch)
+            beside = beside + self.config.sync_weight * sync
+            parts |= numbers
+        if self.adversary is not None:
+            adversary, numbers = self.adversary(coefficients, pose, batch)
+            beside = beside + self.config.adversary_weight * adversary
+            parts |= numbers
+        return total + beside, parts
 
     def train_step(self, sampler: WindowSampler) -> dict[str, float]:
         """One batch, one update; counts its own time."""
