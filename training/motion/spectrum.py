@@ -1,4 +1,4 @@
-"""How fast motion moves, by frequency: averaged motion lacks the fast part of what it imitates, shaky motion has more."""
+"""How fast motion moves, by frequency: averaged motion moves less than what it imitates, shaky motion more."""
 
 import numpy as np
 
