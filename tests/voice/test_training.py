@@ -26,7 +26,7 @@ from training.motion.sync.network import SyncConfig, SyncNetwork  # noqa: E402
 from training.motion.sync.train import SyncTrainConfig, SyncTrainer  # noqa: E402
 from training.motion.targets import track_of  # noqa: E402
 from training.motion.train import TrainConfig, Trainer, learning_rate  # noqa: E402
-from training.motion.windows import WindowSampler  # noqa: E402
+from training.motion.windows import SHARES, WindowSampler  # noqa: E402
 from training.speech_corpus import Phone, write_shard  # noqa: E402
 from training.speech_corpus.augment import AugmentConfig  # noqa: E402
 
@@ -312,6 +312,12 @@ def test_new_speech_is_taken_in_while_training_runs(tmp_path):
     assert corpus.shares[0] + corpus.shares[2] == pytest.approx(0.4) or corpus.shares[1] + corpus.shares[2] == (
         pytest.approx(0.6)
     )
+
+
+def test_every_source_of_training_speech_has_its_part_of_the_windows():
+    sources = pytest.importorskip("training.speech_corpus.__main__").SOURCES
+    assert set(SHARES) == {name for name, source in sources.items() if source.share > 0}
+    assert sum(SHARES.values()) == pytest.approx(1.0)
 
 
 def test_window_config_matches_the_motion_network():

@@ -10,8 +10,9 @@ from avatar.config import FEATURE_HOP_SAMPLES, WindowConfig
 from training.motion.targets import Track
 from training.speech_corpus.augment import HISTORY_SAMPLES, AugmentConfig, Augmenter
 
-SHARES = {"piper": 0.42, "flite": 0.43, "espeak": 0.15}
-"""Part of the windows by source: natural voices count more."""
+SHARES = {"piper": 0.29, "flite": 0.3, "pico": 0.25, "festival": 0.05, "espeak": 0.11}
+"""Part of the windows by source, of those that there is speech of: natural voices count more. Speech of a source that
+is not named here is not trained on."""
 
 BEGINS_SHARE, ENDS_SHARE = 0.15, 0.05
 """Windows in which the audio begins or ends: outside of it are zeros, as in a session."""
