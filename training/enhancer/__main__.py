@@ -15,6 +15,7 @@ from avatar.networks.enhancer import EnhancerConfig
 from training.enhancer.config import LossConfig, TrainingConfig
 from training.enhancer.pairs import TRAIN, Entry, Pairs, load_pairs, name_of, read_manifest
 from training.enhancer.rehearsal import rehearsed_pairs, teacher_of
+from training.enhancer.sources import add_arguments, sources_of
 from training.enhancer.synthetic import synthetic_pairs
 from training.enhancer.trainer import Report, Trainer
 from training.features.stored import load_features
@@ -22,10 +23,7 @@ from training.features.stored import load_features
 
 def main() -> None:
     options = _parser().parse_args()
-    if len(options.pairs) != len(options.avatar):
-        raise SystemExit(
-            f"there must be one --avatar for each --pairs, got {len(options.avatar)} for {len(options.pairs)}"
-        )
+    sources = sources_of(options)
     if options.perceptual > 0 and options.features is None:
         raise SystemExit("--perceptual needs --features: weights of VGG, or those of `python -m training.features`")
     torch.set_num_threads(options.threads)
@@ -38,7 +36,6 @@ def main() -> None:
         loss=LossConfig(perceptual=options.perceptual, adversarial=options.adversarial),
     )
     network = EnhancerConfig()
-    sources = list(zip(options.pairs, options.avatar, strict=True))
     if options.quick:
         config = TrainingConfig(steps=20, batch=1, report_steps=5, loss=config.loss)
         network = EnhancerConfig(channels=(16, 32, 64), blocks=(1, 1, 1))
@@ -87,12 +84,7 @@ def _log(line: str | Report) -> None:
 def _parser() -> argparse.ArgumentParser:
     defaults = TrainingConfig()
     parser = argparse.ArgumentParser(prog="python -m training.enhancer", description=__doc__)
-    parser.add_argument(
-        "--pairs", type=Path, nargs="+", default=[Path("runs/pairs")], help="folders with manifest.jsonl"
-    )
-    parser.add_argument(
-        "--avatar", type=Path, nargs="+", default=[Path("avatars/default")], help="the avatar of each folder"
-    )
+    add_arguments(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/enhancer"), help="folder of the checkpoint")
     parser.add_argument("--steps", type=int, default=defaults.steps, help="optimizer steps; 0: as --minutes allows")
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="length of the run; 0: as --steps says")

@@ -14,6 +14,7 @@ import torch
 
 from training.enhancer.config import CropConfig
 from training.enhancer.pairs import TRAIN, Pairs, load_pairs, read_manifest
+from training.enhancer.sources import add_arguments, sources_of
 from training.enhancer.synthetic import synthetic_pairs
 from training.features.config import FeatureConfig
 from training.features.stored import save_features
@@ -24,17 +25,14 @@ CHECKED_DRAWS = 20
 
 def main() -> None:
     options = _parser().parse_args()
-    if len(options.pairs) != len(options.avatar):
-        raise SystemExit(
-            f"there must be one --avatar for each --pairs, got {len(options.avatar)} for {len(options.pairs)}"
-        )
+    sources = sources_of(options)
     torch.set_num_threads(options.threads)
     config = FeatureConfig(steps=options.steps, seed=options.seed)
     if options.quick:
         config = FeatureConfig(steps=20, crops=CropConfig(size_px=64), report_steps=5)
         learned, held_out = synthetic_pairs(4, size_px=128), synthetic_pairs(2, size_px=128, seed=1)
     else:
-        learned, held_out = _pairs(options.pairs, options.avatar, True), _pairs(options.pairs, options.avatar, False)
+        learned, held_out = _pairs(sources, True), _pairs(sources, False)
     started_s = process_time()
     features, heads = train(learned, config)
     provenance = {
@@ -55,27 +53,23 @@ def main() -> None:
     print(f"wrote {options.output}: {provenance}")
 
 
-def _pairs(folders: list[Path], avatars: list[Path], is_training: bool) -> Pairs | None:
+def _pairs(sources: list[tuple[Path, Path]], is_training: bool) -> Pairs | None:
     """Of the training split, or of the held-out ones; None where there are none."""
     found = []
-    for folder, avatar in zip(folders, avatars, strict=True):
+    for folder, avatar in sources:
         entries = [entry for entry in read_manifest(folder) if (entry.split == TRAIN) == is_training]
         if entries:
             found.append(load_pairs(entries, avatar))
     if is_training and not found:
-        raise SystemExit(f"{', '.join(map(str, folders))} must have frames of the training split, got none")
+        folders = ", ".join(str(folder) for folder, _ in sources)
+        raise SystemExit(f"{folders} must have frames of the training split, got none")
     return reduce(Pairs.joined, found) if found else None
 
 
 def _parser() -> argparse.ArgumentParser:
     defaults = FeatureConfig()
     parser = argparse.ArgumentParser(prog="python -m training.features", description=__doc__)
-    parser.add_argument(
-        "--pairs", type=Path, nargs="+", default=[Path("runs/pairs")], help="folders with manifest.jsonl"
-    )
-    parser.add_argument(
-        "--avatar", type=Path, nargs="+", default=[Path("avatars/default")], help="the avatar of each folder"
-    )
+    add_arguments(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/features/features.pt"), help="file of the weights")
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--seed", type=int, default=defaults.seed)

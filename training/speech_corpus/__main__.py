@@ -43,9 +43,14 @@ HELD_OUT_SEED = 900_000
 """Sentences drawn with seeds from here on are for validation only."""
 
 
+def _twice(utterance: Utterance, rng: random.Random) -> Iterator[Utterance]:
+    """The sentence, and again by a speaker of the vocoder."""
+    yield utterance
+    yield revoice(utterance, Speaker.draw(rng))
+
+
 def piper_sentences(seed: int) -> Iterator[Utterance]:
-    """The natural voice at changed pace and, by resampling, changed pitch and formants; every sentence a second time
-    by a speaker of the vocoder."""
+    """The natural voice at changed pace and, by resampling, changed pitch and formants; every sentence twice."""
     rng = random.Random(seed)
     for sentence in text.english(seed):
         utterance = piper_voice.speak(
@@ -54,12 +59,11 @@ def piper_sentences(seed: int) -> Iterator[Utterance]:
             noise_scale=rng.uniform(0.4, 0.8),
             speed=rng.choice((1.0, rng.uniform(0.85, 1.35))),
         )
-        yield utterance
-        yield revoice(utterance, Speaker.draw(rng))
+        yield from _twice(utterance, rng)
 
 
 def flite_sentences(seed: int) -> Iterator[Utterance]:
-    """Four speakers at changed pace, pitch and formants; every sentence a second time by a speaker of the vocoder."""
+    """Four speakers at changed pace, pitch and formants; every sentence twice."""
     rng = random.Random(seed)
     for sentence in text.english(seed):
         voice = rng.choice(flite_voice.VOICES)
@@ -70,13 +74,11 @@ def flite_sentences(seed: int) -> Iterator[Utterance]:
             pitch_hz=rng.uniform(85.0, 150.0) if voice == "kal16" else None,
             speed=rng.choice((1.0, rng.uniform(0.88, 1.25))),
         )
-        yield utterance
-        yield revoice(utterance, Speaker.draw(rng))
+        yield from _twice(utterance, rng)
 
 
 def festival_sentences(seed: int) -> Iterator[Utterance]:
-    """Two speakers, the diphone voice at changed pace and pitch; every sentence a second time by a speaker of the
-    vocoder."""
+    """Two speakers, the diphone voice at changed pace and pitch; every sentence twice."""
     rng = random.Random(seed)
     for sentence in text.english(seed):
         utterance = festival_voice.speak(
@@ -86,13 +88,12 @@ def festival_sentences(seed: int) -> Iterator[Utterance]:
             pitch_hz=rng.uniform(85.0, 150.0),
             speed=rng.choice((1.0, rng.uniform(0.88, 1.25))),
         )
-        yield utterance
-        yield revoice(utterance, Speaker.draw(rng))
+        yield from _twice(utterance, rng)
 
 
 def pico_sentences(seed: int) -> Iterator[Utterance]:
     """Five speakers, each in her own language or with its sounds in English, at changed pace and pitch; every sentence
-    a second time by a speaker of the vocoder."""
+    twice."""
     rng = random.Random(seed)
     english = text.english(seed)
     own = {voice: text.foreign(voice[:2], seed) for voice in pico_voice.VOICES if not voice.startswith("en")}
@@ -106,8 +107,7 @@ def pico_sentences(seed: int) -> Iterator[Utterance]:
             pitch=rng.randint(70, 150),
             speed=rng.choice((1.0, rng.uniform(0.85, 1.2))),
         )
-        yield utterance
-        yield revoice(utterance, Speaker.draw(rng))
+        yield from _twice(utterance, rng)
 
 
 def espeak_sentences(seed: int, variants: tuple[str, ...] = VARIANTS) -> Iterator[Utterance]:
