@@ -140,6 +140,12 @@ def closures(bilabial: np.ndarray) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
+def agrees_nearby(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Frames whose predicted class is the label there or one row (20 ms) away, as far as engines round phone times."""
+    padded = np.pad(labels, 1, mode="edge")
+    return (predicted == labels) | (predicted == padded[:-2]) | (predicted == padded[2:])
+
+
 def settled_silence(viseme: np.ndarray) -> np.ndarray:
     """Rows of silence away from speech."""
     near = np.convolve((viseme != 0).astype(float), np.ones(2 * SETTLED_SILENCE_ROWS + 1), mode="same")
@@ -186,6 +192,7 @@ def summarize(comparisons: list[Comparison]) -> dict[str, float]:
     """The measures of one set, by name of the column."""
     viseme = np.concatenate([c.targets.viseme for c in comparisons])
     predicted = np.concatenate([c.motion.viseme.argmax(axis=-1) for c in comparisons])
+    near = np.concatenate([agrees_nearby(c.motion.viseme.argmax(axis=-1), c.targets.viseme) for c in comparisons])
     gap = np.concatenate([c.gap_mm for c in comparisons])
     target = np.concatenate([c.target_gap_mm for c in comparisons])
     speech = viseme != 0
@@ -202,6 +209,7 @@ def summarize(comparisons: list[Comparison]) -> dict[str, float]:
     lips_error = np.abs(gap - target)
     return {
         "viseme %": 100.0 * np.mean(predicted == viseme),
+        "within 20 ms %": 100.0 * np.mean(near),
         "in speech %": 100.0 * np.mean((predicted == viseme)[speech]),
         "closed m b p %": 100.0 * np.mean(closed),
         "gap m b p mm": np.maximum(gap[bilabial], 0.0).mean(),

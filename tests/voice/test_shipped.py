@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 from avatar.config import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, WindowConfig  # noqa: E402
-from benchmarks.motion import compare, load_networks, stream, summarize  # noqa: E402
+from benchmarks.motion import agrees_nearby, compare, load_networks, stream, summarize  # noqa: E402
 from training.motion.lip_gap import LipGap  # noqa: E402
 from training.speech_corpus import Phone, Utterance  # noqa: E402
 
@@ -87,3 +87,9 @@ def test_a_row_depends_on_its_windows_only(hello, networks):
     before, after = (stream(audio, networks, window).blendshapes for audio in (speech, later))
     settled = int((3.0 - window.lookahead_ms / 1000) * FEATURE_RATE_HZ)
     assert np.abs(before[:settled] - after[:settled]).max() < 1e-5
+
+
+def test_a_frame_may_agree_one_row_away():
+    labels = np.array([0, 0, 1, 1, 1, 2])
+    predicted = np.array([1, 1, 0, 1, 2, 3])
+    assert agrees_nearby(predicted, labels).tolist() == [False, True, True, True, True, False]

@@ -6,7 +6,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from avatar.blendshapes import INDEX  # noqa: E402
 from avatar.config import WindowConfig  # noqa: E402
+from avatar.head import Head  # noqa: E402
 from avatar.networks.motion import MotionConfig, MotionNetwork  # noqa: E402
 from training.audio_encoder import (  # noqa: E402
     MEL_BANDS,
@@ -19,7 +21,7 @@ from training.audio_encoder import (  # noqa: E402
     phone_rows,
 )
 from training.motion.adversary import Adversary, AdversaryConfig  # noqa: E402
-from training.motion.lip_gap import LipGap  # noqa: E402
+from training.motion.lip_gap import landmark_basis  # noqa: E402
 from training.motion.losses import MotionLoss  # noqa: E402
 from training.motion.sync.contrast import SyncLoss  # noqa: E402
 from training.motion.sync.network import SyncConfig, SyncNetwork  # noqa: E402
@@ -34,8 +36,13 @@ from .test_teacher import spoken  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def loss():
-    return MotionLoss(LipGap.load())
+def head():
+    return Head.load("avatars/default/head.npz")
+
+
+@pytest.fixture(scope="module")
+def loss(head):
+    return MotionLoss(head)
 
 
 @pytest.fixture(scope="module")
@@ -59,29 +66,53 @@ def test_unknown_phones_do_not_count():
     assert phone_loss(logits, torch.tensor([[OTHER, 3]]))[0, 0] == 0
 
 
+class Says(MotionNetwork):
+    """Moves as it is told."""
+
+    def __init__(self, coefficients):
+        super().__init__(MotionConfig())
+        self.says = coefficients
+
+    def logits(self, features):
+        batch = len(self.says)
+        return self.says, torch.zeros(batch, 75, 6), torch.zeros(batch, 75, 20)
+
+    def activate(self, blendshapes, pose):
+        return blendshapes, pose
+
+
 def test_open_lips_in_a_closure_cost_and_closed_ones_do_not(loss, track):
     batch = WindowSampler([track], [1.0], AugmentConfig(), seed=0).batch(8)
     assert batch.bilabial.any()
-
-    class Says(MotionNetwork):
-        def __init__(self, coefficients):
-            super().__init__(MotionConfig())
-            self.says = coefficients
-
-        def logits(self, features):
-            return self.says, torch.zeros(8, 75, 6), torch.zeros(8, 75, 20)
-
-        def activate(self, blendshapes, pose):
-            return blendshapes, pose
-
     phones = torch.zeros(8, 75, len(PHONES))
     perfect = loss(Says(batch.blendshapes), None, phones, batch)[1]
     agape = batch.blendshapes.clone()
     agape[:, :, 17] += 0.1
     wrong = loss(Says(agape), None, phones, batch)[1]
-    assert perfect["coefficients"] == perfect["closure"] == perfect["lip_gap"] == 0
+    for name in ("coefficients", "velocity", "acceleration", "landmarks", "closure", "lip_gap"):
+        assert perfect[name] == 0
     assert wrong["closure"] > 0.05
     assert wrong["lip_gap"] > 0.3
+
+
+def test_tremor_costs_more_than_the_same_error_at_rest(loss, track):
+    batch = WindowSampler([track], [1.0], AugmentConfig(), seed=0).batch(2)
+    phones = torch.zeros(2, 75, len(PHONES))
+    sign = torch.tensor([1.0, -1.0]).repeat(38)[:75, None]
+    still, shaken = (loss(Says(batch.blendshapes + 0.05 * s), None, phones, batch)[1] for s in (1.0, sign))
+    assert still["coefficients"] == pytest.approx(shaken["coefficients"], rel=1e-4)
+    assert still["acceleration"] == pytest.approx(0.0, abs=1e-6)
+    assert shaken["acceleration"] == pytest.approx(2.0 * shaken["velocity"], rel=0.05)
+
+
+def test_landmarks_move_as_on_the_posed_head(head):
+    coefficients = np.random.default_rng(0).uniform(0, 0.3, 52).astype(np.float32)
+    for name, column in INDEX.items():
+        if name.startswith("eyeLook"):  # The eyeballs turn beside the linear part.
+            coefficients[column] = 0.0
+    posed = head.landmarks(head.pose(coefficients, np.zeros(6, np.float32)))
+    rest = head.landmarks(head.pose(np.zeros(52, np.float32), np.zeros(6, np.float32)))
+    assert np.allclose(landmark_basis(head) @ coefficients, posed - rest, atol=2e-5)
 
 
 def test_learning_rate_rises_and_falls():

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
+from avatar.head import Head
 from avatar.networks.audio_encoder import AudioEncoder, small_config
 from avatar.networks.motion import MotionConfig, MotionNetwork
 from training.motion.adversary import Adversary, AdversaryConfig
-from training.motion.lip_gap import LipGap
 from training.motion.losses import MotionLoss
 from training.motion.restore import restore
 from training.motion.sync.contrast import SyncLoss
@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
     adversary = None
     if options.adversary:
         adversary = Adversary(AdversaryConfig(hears=options.adversary == "motion+sound"), config.device)
-    loss = MotionLoss(LipGap.load(options.head))
+    loss = MotionLoss(Head.load(options.head))
     trainer = Trainer(config, loss, options.out, encoder, motion, teacher, sync, adversary)
     # A resumed run must not see the same windows again.
     sampler = WindowSampler(tracks, shares, AugmentConfig(), options.seed + trainer.step)

@@ -1,4 +1,4 @@
-"""The opening between the lips as a linear function of the coefficients, measured on a head."""
+"""Where the coefficients move a head's landmarks, and the opening between its lips: both linear in them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,16 @@ from avatar.head import Head
 
 INNER_LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
 """iBUG-68 points of the inner upper lip, and those of the lower lip below them."""
+
+
+def landmark_basis(head: Head) -> np.ndarray:
+    """Meters that each coefficient moves the 68 landmarks: float32 [68, 3, 52], head upright, model axes.
+
+    Exact where expressions are linear, as in FLAME's formulation.
+    """
+    corners = head.faces[head.landmark_faces]
+    basis = np.einsum("nk,nkde->nde", head.landmark_barycentric, head.expression_basis[corners])
+    return basis.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +38,7 @@ class LipGap:
 
     @classmethod
     def of(cls, head: Head) -> "LipGap":
-        corners = head.faces[head.landmark_faces]
-        basis = np.einsum("nk,nkde->nde", head.landmark_barycentric, head.expression_basis[corners])
+        basis = landmark_basis(head)
         points = head.landmarks(head.template)
         upper, lower = (np.array(side) for side in zip(*INNER_LIP_PAIRS, strict=True))
         return cls(

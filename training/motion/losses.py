@@ -7,9 +7,10 @@ from torch import nn
 
 from avatar.blendshapes import ARKIT, INDEX
 from avatar.config import WindowConfig
+from avatar.head import Head
 from avatar.networks.motion import MotionNetwork
 from training.audio_encoder import phone_loss
-from training.motion.lip_gap import LipGap
+from training.motion.lip_gap import LipGap, landmark_basis
 from training.motion.windows import Batch
 
 CHANNEL_WEIGHT = {
@@ -32,6 +33,8 @@ class LossWeights:
 
     coefficients: float = 25.0
     velocity: float = 10.0
+    acceleration: float = 20.0
+    landmarks: float = 0.5
     lip_gap: float = 1.0
     closure: float = 1.0
     pose: float = 0.5
@@ -55,8 +58,10 @@ def row_weights(window: WindowConfig) -> torch.Tensor:
 class MotionLoss(nn.Module):
     """Sum and parts of all losses."""
 
-    def __init__(self, lip_gap: LipGap, weights: LossWeights = LossWeights(), window: WindowConfig = WindowConfig()):
+    def __init__(self, head: Head, weights: LossWeights = LossWeights(), window: WindowConfig = WindowConfig()):
+        """`head` is the one whose landmarks and lips are measured; 52 coefficients, linear in them."""
         super().__init__()
+        lip_gap = LipGap.of(head)
         self.weights = weights
         channel = torch.ones(len(ARKIT))
         for name, column in INDEX.items():
@@ -65,6 +70,7 @@ class MotionLoss(nn.Module):
                     channel[column] = weight
         self.register_buffer("channel", channel / channel.sum())
         self.register_buffer("rows", row_weights(window))
+        self.register_buffer("landmark_mm", 1000.0 * torch.from_numpy(landmark_basis(head)).flatten(0, 1))
         self.register_buffer("gap_weights", torch.from_numpy(lip_gap.weights))
         self.register_buffer("gap_rest", torch.from_numpy(lip_gap.rest))
 
@@ -83,13 +89,17 @@ class MotionLoss(nn.Module):
         blendshape_logits, pose_logits, viseme_logits = network.logits(features)
         coefficients, pose = network.activate(blendshape_logits, pose_logits)
         difference = coefficients - batch.blendshapes
-        velocity = difference[:, 1:] - difference[:, :-1]
+        velocity = difference.diff(dim=1)
+        acceleration = velocity.diff(dim=1)
+        landmarks_mm = (difference @ self.landmark_mm.T).unflatten(-1, (-1, 3)).norm(dim=-1)
         gap_mm = coefficients @ self.gap_weights.T + self.gap_rest
         target_mm = batch.blendshapes @ self.gap_weights.T + self.gap_rest
         open_mm = torch.relu(gap_mm - target_mm).mean(dim=-1) * batch.bilabial
         parts = {
             "coefficients": self._mean(difference.abs() @ self.channel),
             "velocity": ((velocity.abs() @ self.channel) * self.rows[1:]).mean(),
+            "acceleration": ((acceleration.abs() @ self.channel) * self.rows[2:]).mean(),
+            "landmarks": self._mean(landmarks_mm.mean(dim=-1)),
             "lip_gap": self._mean((gap_mm - target_mm).abs().mean(dim=-1)) / 5.0,
             "closure": self._mean(open_mm) / 0.5,
             "pose": self._mean(((pose - batch.pose) / network.pose_scale).abs().mean(dim=-1)),

@@ -11,6 +11,7 @@ import numpy as np
 from avatar.config import FEATURE_HOP_SAMPLES
 from training.audio_encoder import phone_rows
 from training.speech_corpus import Utterance, read_shard
+from training.speech_corpus.laughs import with_laugh
 from training.speech_corpus.pauses import with_breath, with_pauses
 from training.teacher import teach
 
@@ -64,7 +65,7 @@ def track_of(utterances: list[Utterance], seed: int) -> Track:
     rng = np.random.default_rng(seed)
     parts = []
     for utterance in utterances:
-        utterance = with_breath(with_pauses(utterance, rng), rng)
+        utterance = with_laugh(with_breath(with_pauses(utterance, rng), rng), rng)
         targets = teach(utterance)
         parts.append(
             Track(
@@ -85,7 +86,8 @@ def _fingerprint() -> str:
     """Of the code that makes targets."""
     root = Path(__file__).parents[2]
     sources = [*sorted((root / "training" / "teacher").glob("*.py")), root / "avatar" / "visemes.py", Path(__file__)]
-    sources += [root / "training" / "audio_encoder.py", root / "training" / "speech_corpus" / "pauses.py"]
+    sources += [root / "training" / "audio_encoder.py"]
+    sources += [root / "training" / "speech_corpus" / name for name in ("pauses.py", "laughs.py")]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
