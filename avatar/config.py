@@ -22,6 +22,10 @@ FRAME_SIZE = 512
 """Width and height in pixels of the pictures that stages exchange."""
 
 
+DENSE_WINDOW_MS = 800
+"""Length of windows that come more often than by default; the motion network needs a multiple of 100."""
+
+
 @dataclass(frozen=True, slots=True)
 class WindowConfig:
     """Where the analysis windows lie on the session's audio clock.
@@ -50,8 +54,11 @@ class WindowConfig:
 
     @classmethod
     def for_lookahead(cls, lookahead_ms: int) -> "WindowConfig":
-        """Windows dense enough that two neighbors overlap in the rows that are taken from them."""
-        return cls(lookahead_ms=lookahead_ms, hop_ms=min(cls().hop_ms, lookahead_ms // 2))
+        """Windows dense enough that two neighbors overlap in the rows that are taken from them; where they come more
+        often, they are shorter, so that seconds of audio cost no more."""
+        hop_ms = min(cls().hop_ms, lookahead_ms // 2)
+        window_ms = cls().window_ms if hop_ms == cls().hop_ms else DENSE_WINDOW_MS
+        return cls(window_ms, hop_ms, lookahead_ms)
 
     @property
     def window_samples(self) -> int:

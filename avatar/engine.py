@@ -1,5 +1,6 @@
 """Networks in ONNX files, run by OpenVINO or ONNX Runtime on the CPU behind one interface."""
 
+import functools
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ ENGINES = ("openvino", "onnxruntime")
 
 
 PRECISIONS = ("f32", "bf16", "int8")
+
+SHAPES_KEPT = 4
+"""Of one network, where not only the batch is dynamic; each compiled one holds its own copy of the weights."""
 
 
 class ModelMismatchError(AvatarError):
@@ -102,7 +106,8 @@ class OpenVinoEngine:
     """OpenVINO on the CPU.
 
     Networks with a dynamic batch axis are compiled for one row, and a batch runs row by row: with all shapes known the
-    enhancer needs two thirds of the time (21 against 32 core-ms), and on a CPU rows gain nothing from company.
+    enhancer needs two thirds of the time (21 against 32 core-ms), and on a CPU rows gain nothing from company. Where
+    other axes are dynamic too, the network is compiled for each shape as it comes; the latest are kept.
     """
 
     def __init__(self, path: Path, config: EngineConfig):
@@ -122,9 +127,7 @@ class OpenVinoEngine:
         model = core.read_model(path)
         self.inputs = tuple(self._spec(port) for port in model.inputs)
         self.outputs = tuple(self._spec(port) for port in model.outputs)
-        self._by_row = all(spec.shape and spec.shape[0] is None and None not in spec.shape[1:] for spec in self.inputs)
-        if self._by_row:
-            model.reshape({spec.name: [1, *spec.shape[1:]] for spec in self.inputs})
+        self._by_row = all(spec.shape and spec.shape[0] is None for spec in self.inputs)
         if precision == "int8" and not quantize_weights(model):
             precision = "bf16"
         if precision == "int8":
@@ -137,7 +140,16 @@ class OpenVinoEngine:
         elif config.cache_dir is not None:
             # A network from the cache has lost such marks.
             core.set_property({"CACHE_DIR": str(config.cache_dir / "openvino")})
-        self._request = core.compile_model(model, "CPU", options).create_infer_request()
+
+        @functools.lru_cache(maxsize=SHAPES_KEPT)
+        def request(shapes: tuple[tuple[int, ...], ...]):
+            if self._by_row:
+                model.reshape({spec.name: [1, *shape] for spec, shape in zip(self.inputs, shapes, strict=True)})
+            return core.compile_model(model, "CPU", options).create_infer_request()
+
+        self._request = request
+        if all(None not in spec.shape[1:] for spec in self.inputs):
+            request(tuple(spec.shape[1:] for spec in self.inputs))
 
     def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         batch = len(tensors[self.inputs[0].name])
@@ -148,7 +160,8 @@ class OpenVinoEngine:
 
     def _infer(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         # share_inputs spares a copy; the arrays live until the run is over.
-        results = self._request.infer(dict(tensors), share_inputs=True, share_outputs=False)
+        request = self._request(tuple(tensors[spec.name].shape[1:] for spec in self.inputs))
+        results = request.infer(dict(tensors), share_inputs=True, share_outputs=False)
         return {spec.name: array for spec, array in zip(self.outputs, results.values(), strict=True)}
 
     @staticmethod

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.config import FRAME_SIZE
+from avatar.config import FRAME_SIZE, WindowConfig
 
 STAGES = ("audio_encoder", "motion", "enhancer")
 RUNS = 30
 
 
-def example_inputs(stage: str, batch: int) -> tuple[np.ndarray, ...]:
-    """A batch of each of the stage's inputs from a fixed seed."""
+def example_inputs(stage: str, batch: int, window: WindowConfig = WindowConfig()) -> tuple[np.ndarray, ...]:
+    """A batch of each of the stage's inputs from a fixed seed; networks of speech get such windows."""
     rng = np.random.default_rng(0)
     if stage == "audio_encoder":
-        return ((rng.standard_normal((batch, 24_000)) * 0.1).astype(np.float32),)
+        return ((rng.standard_normal((batch, window.window_samples)) * 0.1).astype(np.float32),)
     if stage == "motion":
-        return (rng.standard_normal((batch, 75, 768)).astype(np.float16),)
+        return (rng.standard_normal((batch, window.window_rows, 768)).astype(np.float16),)
     frame = (batch, FRAME_SIZE, FRAME_SIZE)
     return rng.integers(0, 256, (*frame, 4)).astype(np.uint8), rng.integers(0, 9, frame).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""The audio encoder as ONNX: AUDIO FP32 [batch, 24000] to FEATURES FP16 [batch, 75, 768]."""
+"""The audio encoder as ONNX: AUDIO FP32 [batch, samples] to FEATURES FP16 [batch, rows, 768]."""
 
 from pathlib import Path
 
@@ -41,5 +41,6 @@ def export(checkpoint: str | None, path: Path) -> nn.Module:
     """Writes `model.onnx` and returns the network it was made from."""
     network = HalfFeatures(load(checkpoint)).eval()
     example = torch.randn(2, WindowConfig().window_samples) * 0.1
-    save(store_weights_in_half(trace(network, (example,), ("AUDIO",), ("FEATURES",))), path)
+    axes = {"AUDIO": "samples", "FEATURES": "rows"}
+    save(store_weights_in_half(trace(network, (example,), ("AUDIO",), ("FEATURES",), axes)), path)
     return network

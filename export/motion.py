@@ -1,4 +1,4 @@
-"""The motion network as ONNX: FEATURES FP16 [batch, 75, 768] to BLENDSHAPES, POSE and VISEME FP32."""
+"""The motion network as ONNX: FEATURES FP16 [batch, rows, 768] to BLENDSHAPES, POSE and VISEME FP32."""
 
 from pathlib import Path
 
@@ -36,6 +36,7 @@ def export(checkpoint: str | None, path: Path) -> nn.Module:
     """Writes `model.onnx` and returns the network it was made from."""
     network = FromHalfFeatures(load(checkpoint)).eval()
     example = torch.randn(2, WindowConfig().window_rows, FEATURE_DIM).half()
-    model = trace(network, (example,), ("FEATURES",), ("BLENDSHAPES", "POSE", "VISEME"))
+    outputs = ("BLENDSHAPES", "POSE", "VISEME")
+    model = trace(network, (example,), ("FEATURES",), outputs, dict.fromkeys(("FEATURES", *outputs), "rows"))
     save(store_weights_in_half(model), path)
     return network

@@ -23,14 +23,16 @@ def trace(
     examples: tuple[torch.Tensor, ...],
     input_names: tuple[str, ...],
     output_names: tuple[str, ...],
+    second_axes: dict[str, str] | None = None,
 ) -> onnx.ModelProto:
-    """Exports a network with a dynamic leading batch axis; all other axes are fixed.
+    """Exports a network with a dynamic leading batch axis; the axes after it are fixed but for `second_axes`.
 
     Args:
         network: in evaluation mode.
         examples: one batch of each input, of the right shape and type.
         input_names: of the tensors in the stage's contract, in the order the network takes them.
         output_names: of the tensors in the stage's contract, in the order the network returns them.
+        second_axes: what the second axis of a tensor counts, by the tensor's name, where that is dynamic.
 
     Raises:
         onnx.checker.ValidationError: if the graph is not valid.
@@ -38,13 +40,17 @@ def trace(
     import io
 
     buffer = io.BytesIO()
+    second_axes = second_axes or {}
+    dynamic = {name: {0: BATCH} for name in (*input_names, *output_names)}
+    for name, counted in second_axes.items():
+        dynamic[name][1] = counted
     torch.onnx.export(
         network.eval(),
         examples,
         buffer,
         input_names=list(input_names),
         output_names=list(output_names),
-        dynamic_axes={name: {0: BATCH} for name in (*input_names, *output_names)},
+        dynamic_axes=dynamic,
         opset_version=OPSET,
         dynamo=False,
     )
@@ -54,6 +60,8 @@ def trace(
     for node, output in zip(model.graph.output, outputs if isinstance(outputs, tuple) else (outputs,), strict=True):
         for axis, length in zip(node.type.tensor_type.shape.dim[1:], output.shape[1:], strict=True):
             axis.dim_value = length
+        if node.name in second_axes:
+            node.type.tensor_type.shape.dim[1].dim_param = second_axes[node.name]
     onnx.checker.check_model(model)
     return model
 

@@ -28,7 +28,7 @@ class MotionConfig:
         coarse_heads: divides `coarse_width`.
         attention_layers: pre-norm transformer layers after the GRU.
         attention_heads: divides `width`.
-        rows: of one window, for the learned positions.
+        rows: of the longest window, for the learned positions.
     """
 
     width: int = 512
@@ -124,7 +124,8 @@ class MotionNetwork(nn.Module):
 
     def logits(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Before the output functions, for the losses; see `forward`."""
-        rows = self.project(features) + self.positions
+        # Windows end at the same place, however long they are.
+        rows = self.project(features) + self.positions[self.config.rows - features.shape[1] :]
         rows = rows + self.gru(rows)[0]
         rows = self.norm(self.attention(self.coarse(rows)))
         return self.blendshapes(rows), self.pose(rows), self.viseme(rows)
@@ -141,7 +142,8 @@ class MotionNetwork(nn.Module):
         """Moves the face.
 
         Args:
-            features: float32 [batch, rows, 768] of the audio encoder.
+            features: float32 [batch, rows, 768] of the audio encoder; rows is a multiple of `coarse_rows`, at most
+                the configuration's.
 
         Returns:
             blendshapes float32 [batch, rows, 52] in [0, 1], ARKit order; pose float32 [batch, rows, 6], axis-angle

@@ -36,8 +36,11 @@ class TritonPythonModel:
         self.inputs = [_spec(tensor, self.batched) for tensor in config["input"]]
         self.outputs = [_spec(tensor, self.batched) for tensor in config["output"]]
         check_signature(self.engine, self.inputs, self.outputs, config["max_batch_size"])
-        # The first run allocates and may compile; a client must not wait for it.
-        self.engine.run({spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in self.inputs})
+        # The first run allocates and may compile; a client must not wait for it. Where sizes are dynamic, the
+        # configuration's warm-up says which there will be.
+        if all(None not in spec.shape[self.batched :] for spec in self.inputs):
+            zeros = {spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in self.inputs}
+            self.engine.run(zeros)
         pb_utils.Logger.log_info(f"{args['model_instance_name']}: {path.name} runs on {self.engine.name}")
 
     def execute(self, requests):

@@ -83,6 +83,29 @@ def test_frames_do_not_depend_on_the_chunks(toy_server):
                 np.testing.assert_array_equal(frame[output], expected[output], err_msg=f"{name} {output}")
 
 
+def test_sessions_with_windows_of_different_lengths_share_the_networks(toy_server):
+    """Requests of one shape make a batch; long and short windows must not meet in one."""
+    pcm = speech(1.5)
+    lookaheads_ms = (200, 80, 200)
+    streams = [Stream(toy_server.grpc_address) for _ in lookaheads_ms]
+    try:
+        for stream, lookahead_ms in zip(streams, lookaheads_ms, strict=True):
+            parameters = {"lookahead_ms": lookahead_ms}
+            stream.send(pcm, "0", start=True, end=True, parameters=parameters, outputs=("INDEX", "BLENDSHAPES"))
+        jaws = []
+        for stream in streams:
+            stream.wait(1)
+            assert [r.error for r in stream.responses if r.error] == []
+            jaws.append(np.array([frame["BLENDSHAPES"][JAW_OPEN] for frame in stream.frames()]))
+        assert [len(jaw) for jaw in jaws] == [45, 45, 45]
+        # The toy networks know nothing beyond one row.
+        np.testing.assert_allclose(jaws[0], jaws[1], atol=1e-3)
+        np.testing.assert_array_equal(jaws[0], jaws[2])
+    finally:
+        for stream in streams:
+            stream.close()
+
+
 def test_sound_reaches_the_picture(toy_server):
     # A square wave of 200 Hz: what is no voice, as a constant, does not reach the networks.
     loud = np.where(np.arange(RATE_HZ) // 40 % 2, 16384, -16384).astype(np.int16)

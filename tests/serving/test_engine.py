@@ -38,11 +38,21 @@ def test_runs(tmp_path, engine_name, batch):
     assert engine.name.startswith(engine_name)
 
 
+def test_other_axes_may_be_dynamic_too(tmp_path, engine_name):
+    engine = loaded(tmp_path, networks.audio_encoder(), engine_name)
+    assert engine.inputs[0].shape == (None, None)
+    for rows in (3, 5, 3, 4, 2, 6, 5):
+        audio = np.random.default_rng(rows).uniform(-1, 1, (2, rows * 320)).astype(np.float32)
+        features = engine.run({"AUDIO": audio})["FEATURES"]
+        expected = np.abs(audio).reshape(2, rows, 320).mean(2, keepdims=True)
+        np.testing.assert_allclose(features, np.broadcast_to(expected, features.shape), atol=1e-3)
+
+
 def test_no_thread_is_bound_to_a_core(tmp_path):
     """Models are processes of their own: bound threads of several would meet on one core."""
     pytest.importorskip("openvino")
     engine = loaded(tmp_path, networks.scale(3))
-    assert not engine._request.get_compiled_model().get_property("ENABLE_CPU_PINNING")
+    assert not engine._request(((4,),)).get_compiled_model().get_property("ENABLE_CPU_PINNING")
 
 
 def test_results_are_the_callers_own(tmp_path, engine_name):

@@ -11,20 +11,22 @@ pytest.importorskip("transformers")
 
 from transformers import Wav2Vec2Config, Wav2Vec2Model  # noqa: E402
 
+from avatar.config import WindowConfig  # noqa: E402
 from avatar.networks.audio_encoder import AudioEncoder, small_config  # noqa: E402
 from avatar.networks.motion import MotionConfig, MotionNetwork  # noqa: E402
+from avatar.session_config import LOOKAHEADS_MS  # noqa: E402
 from export.__main__ import example_inputs, main  # noqa: E402
 from export.onnx import ENGINES, largest_difference  # noqa: E402
 
 STAGES = ("audio_encoder", "motion")
 
 SIGNATURE = {
-    "audio_encoder": {"AUDIO": (1, ["batch", 24_000]), "FEATURES": (10, ["batch", 75, 768])},
+    "audio_encoder": {"AUDIO": (1, ["batch", "samples"]), "FEATURES": (10, ["batch", "rows", 768])},
     "motion": {
-        "FEATURES": (10, ["batch", 75, 768]),
-        "BLENDSHAPES": (1, ["batch", 75, 52]),
-        "POSE": (1, ["batch", 75, 6]),
-        "VISEME": (1, ["batch", 75, 20]),
+        "FEATURES": (10, ["batch", "rows", 768]),
+        "BLENDSHAPES": (1, ["batch", "rows", 52]),
+        "POSE": (1, ["batch", "rows", 6]),
+        "VISEME": (1, ["batch", "rows", 20]),
     },
 }
 """Element type of ONNX and shape, by tensor."""
@@ -71,9 +73,10 @@ def test_signature(repository, stage):
     assert got == SIGNATURE[stage]
 
 
+@pytest.mark.parametrize("lookahead_ms", LOOKAHEADS_MS)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("stage", STAGES)
-def test_engines_agree_with_torch(repository, stage, engine):
+def test_engines_agree_with_torch(repository, stage, engine, lookahead_ms):
     pytest.importorskip(engine)
     from importlib import import_module
 
@@ -81,9 +84,8 @@ def test_engines_agree_with_torch(repository, stage, engine):
     network = exporter.load(str(repository / "motion.pt"))
     wrapped = exporter.HalfFeatures(network) if stage == "audio_encoder" else exporter.FromHalfFeatures(network)
     for batch in (1, 3):
-        differences = largest_difference(
-            repository / stage / "1" / "model.onnx", wrapped, example_inputs(stage, batch), engine
-        )
+        inputs = example_inputs(stage, batch, WindowConfig.for_lookahead(lookahead_ms))
+        differences = largest_difference(repository / stage / "1" / "model.onnx", wrapped, inputs, engine)
         assert max(differences) < TOLERANCE[stage]
 
 

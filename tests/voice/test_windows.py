@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from avatar.config import FEATURE_HOP_SAMPLES, WindowConfig  # noqa: E402
 from avatar.motion import ROW_COUNT, Motion, MotionTrack  # noqa: E402
+from avatar.session_config import LOOKAHEADS_MS  # noqa: E402
 from training.motion.losses import row_weights  # noqa: E402
 from training.motion.targets import Track, join  # noqa: E402
 from training.motion.windows import WindowSampler  # noqa: E402
@@ -94,10 +95,11 @@ def test_joined_tracks_keep_their_sentence_starts():
         )
 
 
-def test_the_rows_that_the_motion_track_takes_weigh_most():
-    window = WindowConfig()
+@pytest.mark.parametrize("lookahead_ms", LOOKAHEADS_MS)
+def test_the_rows_that_the_motion_track_takes_weigh_most(lookahead_ms):
+    window = WindowConfig.for_lookahead(lookahead_ms)
     track = MotionTrack(window)
-    for _ in range(20):
+    for _ in range(100 // window.hop_rows):
         packed = np.zeros((window.window_rows, ROW_COUNT), np.float32)
         packed[:, 0] = np.arange(window.window_rows)
         track.add(Motion.unpack(packed))

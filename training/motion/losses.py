@@ -9,6 +9,7 @@ from avatar.blendshapes import ARKIT, INDEX
 from avatar.config import WindowConfig
 from avatar.head import Head
 from avatar.networks.motion import MotionNetwork
+from avatar.session_config import LOOKAHEADS_MS
 from training.audio_encoder import phone_loss
 from training.motion.lip_gap import LipGap, landmark_basis
 from training.motion.windows import Batch
@@ -21,6 +22,9 @@ CHANNEL_WEIGHT = {
 """By the beginning of the name; 1 for all others."""
 
 SERVED_ROWS_WEIGHT = 2.0
+
+WINDOWS = tuple(WindowConfig.for_lookahead(lookahead_ms) for lookahead_ms in LOOKAHEADS_MS)
+"""All that a session may ask for; one network serves them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,8 @@ def row_weights(window: WindowConfig) -> torch.Tensor:
 class MotionLoss(nn.Module):
     """Sum and parts of all losses."""
 
-    def __init__(self, head: Head, weights: LossWeights = LossWeights(), window: WindowConfig = WindowConfig()):
-        """`head` is the one whose landmarks and lips are measured; 52 coefficients, linear in them."""
+    def __init__(self, head: Head, weights: LossWeights = LossWeights()):
+        """`head` is the one whose landmarks and lips are measured: linear in the 52 coefficients."""
         super().__init__()
         lip_gap = LipGap.of(head)
         self.weights = weights
@@ -69,18 +73,21 @@ class MotionLoss(nn.Module):
                 if name.startswith(beginning):
                     channel[column] = weight
         self.register_buffer("channel", channel / channel.sum())
-        self.register_buffer("rows", row_weights(window))
+        for window in WINDOWS:
+            self.register_buffer(f"rows_{window.window_rows}", row_weights(window))
         self.register_buffer("landmark_mm", 1000.0 * torch.from_numpy(landmark_basis(head)).flatten(0, 1))
         self.register_buffer("gap_weights", torch.from_numpy(lip_gap.weights))
         self.register_buffer("gap_rest", torch.from_numpy(lip_gap.rest))
 
-    def _mean(self, per_row: torch.Tensor) -> torch.Tensor:
-        return (per_row * self.rows).mean()
+    def _mean(self, per_row: torch.Tensor, first: int = 0) -> torch.Tensor:
+        """Over the batch and its rows from `first` on, of [batch, rows - first], each row by its weight."""
+        rows = getattr(self, f"rows_{per_row.shape[1] + first}")
+        return (per_row * rows[first:]).mean()
 
     def forward(
         self, network: MotionNetwork, features: torch.Tensor, phone_logits: torch.Tensor, batch: Batch
     ) -> tuple[torch.Tensor, dict[str, float], tuple[torch.Tensor, torch.Tensor]]:
-        """Runs the motion network on features [batch, rows, 768] and compares.
+        """Runs the motion network on features [batch, rows, 768] of one of `WINDOWS` and compares.
 
         Returns:
             The sum, its parts, and what the network said: unclamped coefficients [batch, rows, 52] and pose
@@ -97,8 +104,8 @@ class MotionLoss(nn.Module):
         open_mm = torch.relu(gap_mm - target_mm).mean(dim=-1) * batch.bilabial
         parts = {
             "coefficients": self._mean(difference.abs() @ self.channel),
-            "velocity": ((velocity.abs() @ self.channel) * self.rows[1:]).mean(),
-            "acceleration": ((acceleration.abs() @ self.channel) * self.rows[2:]).mean(),
+            "velocity": self._mean(velocity.abs() @ self.channel, first=1),
+            "acceleration": self._mean(acceleration.abs() @ self.channel, first=2),
             "landmarks": self._mean(landmarks_mm.mean(dim=-1)),
             "lip_gap": self._mean((gap_mm - target_mm).abs().mean(dim=-1)) / 5.0,
             "closure": self._mean(open_mm) / 0.5,

@@ -14,7 +14,7 @@ from avatar.networks.audio_encoder import AudioEncoder, small_config
 from avatar.networks.motion import MotionConfig, MotionNetwork
 from training.audio_encoder import PhoneHead, SpectrumHead, distillation_loss, phone_loss, spectrum_loss
 from training.motion.adversary import Adversary
-from training.motion.losses import MotionLoss
+from training.motion.losses import WINDOWS, MotionLoss
 from training.motion.sync.contrast import SyncLoss
 from training.motion.windows import Batch, WindowSampler
 
@@ -214,11 +214,13 @@ class Trainer:
             return phone + beside, parts
         total, others, (coefficients, pose) = self.loss(self.networks["motion"], features, phone_logits, batch)
         parts |= others
-        if self.sync is not None:
+        # The judges know long windows only.
+        is_long = coefficients.shape[1] == WINDOWS[0].window_rows
+        if self.sync is not None and is_long:
             sync, numbers = self.sync(coefficients, batch)
             beside = beside + self.config.sync_weight * sync
             parts |= numbers
-        if self.adversary is not None:
+        if self.adversary is not None and is_long:
             adversary, numbers = self.adversary(coefficients, pose, batch)
             beside = beside + self.config.adversary_weight * adversary
             parts |= numbers
@@ -229,7 +231,9 @@ class Trainer:
         started_s = self._clock_s()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.progress)
-        batch = sampler.batch(self.config.batch_size).to(self.device)
+        # Long and short windows by turns.
+        window = WINDOWS[self.step % len(WINDOWS)]
+        batch = sampler.batch(self.config.batch_size).tail(window.window_rows).to(self.device)
         self.networks.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             total, parts = self._losses(batch)
@@ -250,18 +254,19 @@ class Trainer:
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(str(self.folder))
-        sums: dict[str, float] = {}
+        recent: dict[str, list[float]] = {}
         saved_s = time.monotonic()
         try:
             while self.progress < 1.0:
                 for name, value in self.train_step(sampler).items():
-                    sums[name] = sums.get(name, 0.0) + value / log_every
+                    recent.setdefault(name, []).append(value)
                 if self.step % log_every == 0:
-                    for name, value in sums.items():
+                    means = {name: sum(values) / len(values) for name, values in recent.items()}
+                    for name, value in means.items():
                         writer.add_scalar(f"train/{name}", value, self.step)
-                    text = " ".join(f"{name} {value:.3f}" for name, value in sums.items())
+                    text = " ".join(f"{name} {value:.3f}" for name, value in means.items())
                     print(f"step {self.step} {100 * self.progress:.1f} % {text}", flush=True)
-                    sums = {}
+                    recent = {}
                 if time.monotonic() - saved_s > self.config.save_s:
                     self.save()
                     if refresh:

@@ -23,7 +23,7 @@ RESAMPLED_SHARE, LARGEST_SPEED = 0.6, 1.3
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """B windows of 75 rows, all tensors on one device; types and ranges as in `Track`, but float32 and int64."""
+    """B windows of up to 75 rows, all tensors on one device; types and ranges as in `Track`, but float32 and int64."""
 
     audio: torch.Tensor
     blendshapes: torch.Tensor
@@ -31,6 +31,11 @@ class Batch:
     viseme: torch.Tensor
     phone: torch.Tensor
     bilabial: torch.Tensor
+
+    def tail(self, rows: int) -> "Batch":
+        """The last `rows` of each window."""
+        audio = self.audio[:, -rows * FEATURE_HOP_SAMPLES :]
+        return Batch(audio, *(getattr(self, name)[:, -rows:] for name in list(self.__dataclass_fields__)[1:]))
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
-ROWS, FEATURES, SAMPLES = 75, 768, 320
+FEATURES, SAMPLES = 768, 320
 JAW_OPEN = 17
 
 
@@ -27,9 +27,9 @@ def audio_encoder() -> onnx.ModelProto:
         helper.make_node("Tile", ["mean", "tiles"], ["tiled"]),
         helper.make_node("Cast", ["tiled"], ["FEATURES"], to=TensorProto.FLOAT16),
     ]
-    constants = {"rows": np.array([-1, ROWS, SAMPLES]), "tiles": np.array([1, 1, FEATURES])}
+    constants = {"rows": np.array([0, -1, SAMPLES]), "tiles": np.array([1, 1, FEATURES])}
     return _model(
-        nodes, constants, {"AUDIO": (np.float32, [ROWS * SAMPLES])}, {"FEATURES": (np.float16, [ROWS, FEATURES])}
+        nodes, constants, {"AUDIO": (np.float32, ["samples"])}, {"FEATURES": (np.float16, ["rows", FEATURES])}
     )
 
 
@@ -46,11 +46,11 @@ def motion() -> onnx.ModelProto:
     ]
     constants = {"jaw": jaw, "no_pose": np.zeros((1, 1, 6), np.float32), "visemes": np.ones((1, 1, 20), np.float32)}
     outputs = {
-        "BLENDSHAPES": (np.float32, [ROWS, 52]),
-        "POSE": (np.float32, [ROWS, 6]),
-        "VISEME": (np.float32, [ROWS, 20]),
+        "BLENDSHAPES": (np.float32, ["rows", 52]),
+        "POSE": (np.float32, ["rows", 6]),
+        "VISEME": (np.float32, ["rows", 20]),
     }
-    return _model(nodes, constants, {"FEATURES": (np.float16, [ROWS, FEATURES])}, outputs)
+    return _model(nodes, constants, {"FEATURES": (np.float16, ["rows", FEATURES])}, outputs)
 
 
 def enhancer() -> onnx.ModelProto:
