@@ -16,6 +16,7 @@ from training.enhancer.config import LossConfig, TrainingConfig
 from training.enhancer.pairs import TRAIN, Entry, Pairs, load_pairs, name_of, read_manifest
 from training.enhancer.rehearsal import rehearsed_pairs, teacher_of
 from training.enhancer.sources import add_arguments, sources_of
+from training.enhancer.steadiness import rendered_moments
 from training.enhancer.synthetic import synthetic_pairs
 from training.enhancer.trainer import Report, Trainer
 from training.features.stored import load_features
@@ -33,7 +34,7 @@ def main() -> None:
         batch=options.batch,
         learning_rate=options.learning_rate,
         seed=options.seed,
-        loss=LossConfig(perceptual=options.perceptual, adversarial=options.adversarial),
+        loss=LossConfig(perceptual=options.perceptual, adversarial=options.adversarial, temporal=options.temporal),
     )
     network = EnhancerConfig()
     if options.quick:
@@ -50,7 +51,10 @@ def main() -> None:
         for avatar in options.rehearse:
             pairs = pairs.joined(rehearsed_pairs(teacher, avatar, options.rehearse_count))
     features = load_features(options.features, options.feature_blocks) if options.perceptual > 0 else None
-    trainer = Trainer(config, network, features)
+    moments = None
+    if options.temporal > 0:
+        moments = rendered_moments([*(avatar for _, avatar in sources), *options.rehearse])
+    trainer = Trainer(config, network, features, moments)
     checkpoint = options.output / "enhancer.pt"
     if options.start_from is not None:
         trainer.start_from(options.start_from)
@@ -98,6 +102,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--feature-blocks", type=int, help="how many blocks of them, the finest first; by default all")
     parser.add_argument(
         "--adversarial", type=float, default=defaults.loss.adversarial, help="weight of the discriminator; 0: off"
+    )
+    parser.add_argument(
+        "--temporal",
+        type=float,
+        default=defaults.loss.temporal,
+        help="weight of what does not move with the surface; 0: off",
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--start-from", type=Path, help="checkpoint or exported model.onnx to begin with")

@@ -16,6 +16,9 @@ class LossConfig:
         perceptual: distance of features in crops, see `training.features.distance`; 0 leaves it out.
         adversarial: what a discriminator of crops takes for enhanced, see `training.enhancer.adversary`; 0 leaves it
             out.
+        temporal: how little of what the network adds moves with the surface, see `training.enhancer.steadiness`; 0
+            leaves it out.
+        temporal_steps: that term enters every so many steps, so many times as strong.
     """
 
     pixel: float = 1.0
@@ -25,10 +28,16 @@ class LossConfig:
     residual_rest: float = 0.02
     perceptual: float = 0.0
     adversarial: float = 0.0
+    temporal: float = 0.0
+    temporal_steps: int = 2
 
     def __post_init__(self):
-        if self.perceptual < 0 or self.adversarial < 0:
-            raise ValueError(f"weights must be at least 0, got {self.perceptual} and {self.adversarial}")
+        if min(self.perceptual, self.adversarial, self.temporal) < 0:
+            raise ValueError(
+                f"weights must be at least 0, got {self.perceptual}, {self.adversarial} and {self.temporal}"
+            )
+        if self.temporal_steps < 1:
+            raise ValueError(f"temporal_steps must be at least 1, got {self.temporal_steps}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from training.enhancer.losses import losses, over
 from training.enhancer.pairs import Pairs
 from training.enhancer.schedule import learning_rate, progress
 from training.enhancer.shipped import fitted, weights_of
+from training.enhancer.steadiness import Moments, unsteadiness
 from training.features.distance import perceptual_distance
 from training.features.network import Features
 
@@ -47,19 +48,27 @@ class Trainer:
     """Holds what a run changes: weights, their average, optimizer, step, elapsed time, and the discriminator if any.
 
     Raises:
-        ValueError: the perceptual term has a weight, but there are no features for it.
+        ValueError: the perceptual term has a weight, but there are no features for it, or the temporal one without
+            moments.
     """
 
     def __init__(
-        self, config: TrainingConfig, network: EnhancerConfig = EnhancerConfig(), features: Features | None = None
+        self,
+        config: TrainingConfig,
+        network: EnhancerConfig = EnhancerConfig(),
+        features: Features | None = None,
+        moments: Moments | None = None,
     ):
         if config.loss.perceptual > 0 and features is None:
             raise ValueError(
                 f"the perceptual term has the weight {config.loss.perceptual} and needs features, got none: "
                 "see training.features"
             )
+        if config.loss.temporal > 0 and moments is None:
+            raise ValueError(f"the temporal term has the weight {config.loss.temporal} and needs moments, got none")
         torch.manual_seed(config.seed)
         self.config = config
+        self.moments = moments if config.loss.temporal > 0 else None
         self.features = features if config.loss.perceptual > 0 else None
         self.network = Enhancer(network).to(memory_format=torch.channels_last)
         self.averaged = Enhancer(network).to(memory_format=torch.channels_last).requires_grad_(False)
@@ -103,7 +112,8 @@ class Trainer:
             now_s = monotonic()
             self.elapsed_s = before_s + now_s - started_s
             if self.step % self.config.report_steps == 0 or self.done >= 1.0:
-                terms = {name: float(np.mean([row[name] for row in history if name in row])) for name in history[-1]}
+                names = dict.fromkeys(name for row in history for name in row)
+                terms = {name: float(np.mean([row[name] for row in history if name in row])) for name in names}
                 report(Report(self.step, self.done, (now_s - reported_s) / len(history), terms))
                 history, reported_s = [], now_s
             if checkpoint is not None and (now_s - saved_s > self.config.checkpoint_s or self.done >= 1.0):
@@ -124,6 +134,10 @@ class Trainer:
         if self.features is not None or self.adversary is not None:
             further, named = self._crop_terms(batch, picture, raster, truth, rng)
             total, report = total + further, report | named
+        if self.moments is not None and self.step % config.loss.temporal_steps == 0:
+            temporal = unsteadiness(self.network, self.moments(rng))
+            total = total + config.loss.temporal * config.loss.temporal_steps * temporal
+            report["temporal"] = temporal.item()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)

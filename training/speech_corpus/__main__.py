@@ -1,4 +1,4 @@
-"""Synthesizes the corpus: `python -m training.speech_corpus --out .data/speech --hours 2.5`."""
+"""Synthesizes the corpus: `python -m training.speech_corpus --out .data/speech --hours 20`."""
 
 import argparse
 import random
@@ -201,7 +201,7 @@ def build(source_name: str, split: str, total_s: float, out: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.speech_corpus", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(".data/speech"), help="folder for the shards")
-    parser.add_argument("--hours", type=float, default=2.5, help="training speech over all engines")
+    parser.add_argument("--hours", type=float, default=20.0, help="training speech over all engines")
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES), help="engines to run")
     parser.add_argument(
         "--recordings", type=Path, metavar="FOLDER", help="make the test sets of recorded people from here and stop"
@@ -212,7 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
         print("\n".join(islice(text.english(0), options.show_text)))
         return
     if options.recordings:
-        for language in ("en", "it", "ru"):
+        for language in recordings.SPEAKERS:
             path = options.out / "validation" / f"recorded-{language}-000.npz"
             path.parent.mkdir(parents=True, exist_ok=True)
             utterances = list(islice(recordings.aligned(options.recordings, language), RECORDED_PROMPTS))
