@@ -2,6 +2,8 @@
 
     avatar = AvatarVideoService(client, SessionOptions(sample_rate_hz=24000))
     pipeline = Pipeline([..., tts, avatar, transport.output()])
+
+It stands after text-to-speech.
 """
 
 import asyncio
