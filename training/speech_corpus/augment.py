@@ -25,6 +25,7 @@ class AugmentConfig:
         vocal_tract, reverberation, coloring, telephone, noise: probabilities.
         missing_band: probability that a band of 200 to 1500 Hz is 30 dB down, so that no cue is relied on alone.
         noise_only: probability that the speech is taken away and noise remains.
+        onset: of that, the part in which the noise sets in within the window: what is new is not speech either.
         gaps: probability that pieces of 20 to 100 ms are missing, as where packets were lost.
         snr_db: range of speech over noise.
         level_db: range of the level of speech, root mean square, against full scale.
@@ -36,7 +37,8 @@ class AugmentConfig:
     missing_band: float = 0.2
     telephone: float = 0.1
     noise: float = 0.45
-    noise_only: float = 0.08
+    noise_only: float = 0.15
+    onset: float = 0.5
     gaps: float = 0.15
     snr_db: tuple[float, float] = (0.0, 35.0)
     level_db: tuple[float, float] = (-36.0, -9.0)
@@ -103,7 +105,8 @@ class Augmenter:
         self._rng = np.random.default_rng(seed)
         count = NOISE_BANK_S * SAMPLE_RATE_HZ
         self._bank = [_shaped_noise(self._rng, count, exponent).astype(np.float32) for exponent in (0.0, 1.0, 2.0)]
-        self._bank += [self._pieces(make, count) for make in (hum, music, clicks)]
+        # Hum is the most like a voice.
+        self._bank += [self._pieces(make, count) for make in (hum, hum, music, clicks)]
 
     def _pieces(self, make: Callable[[np.random.Generator, int], np.ndarray], count: int) -> np.ndarray:
         """Pieces of 5 to 30 s, which differ in key and tempo, one after another: float32 [count]."""
@@ -170,7 +173,10 @@ class Augmenter:
             audio = np.zeros(len(audio), np.float32)
         if rng.random() < config.noise or not speaks:
             snr_db = rng.uniform(*config.snr_db)
-            audio = audio + self._noise(len(audio)) * (SPEECH_RMS * 10 ** (-snr_db / 20))
+            noise = self._noise(len(audio)) * (SPEECH_RMS * 10 ** (-snr_db / 20))
+            if not speaks and rng.random() < config.onset:
+                noise[: rng.integers(len(noise))] = 0.0
+            audio = audio + noise
         if rng.random() < config.gaps:
             audio = np.array(audio)
             for start in rng.integers(0, len(audio), int(rng.integers(1, 5))):
