@@ -190,7 +190,11 @@ def test_signals_leave_no_half_video(toy, beeps, number, code):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = ["render", beeps, "--server", toy.grpc_address, "--avatar", "slow", "--fps", "60"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "avatar_client.cli", *command], env=environment, stderr=subprocess.PIPE
+        [sys.executable, "-m", "avatar_client.cli", *command],
+        env=environment,
+        stderr=subprocess.PIPE,
+        # What a shell runs in the background ignores it, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline_s = time.monotonic() + 20
     while not list(beeps.parent.glob(".*.part")) and time.monotonic() < deadline_s:
