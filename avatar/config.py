@@ -54,8 +54,8 @@ class WindowConfig:
 
     @classmethod
     def for_lookahead(cls, lookahead_ms: int) -> "WindowConfig":
-        """Windows dense enough that two neighbors overlap in the rows that are taken from them; where they come more
-        often, they are shorter, so that seconds of audio cost no more."""
+        """Windows dense enough that two neighbors overlap in the rows that are taken from them; shorter ones where they
+        come more often, since every one costs its length."""
         hop_ms = min(cls().hop_ms, lookahead_ms // 2)
         window_ms = cls().window_ms if hop_ms == cls().hop_ms else DENSE_WINDOW_MS
         return cls(window_ms, hop_ms, lookahead_ms)
