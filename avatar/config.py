@@ -12,6 +12,7 @@ FEATURE_RATE_HZ = 50
 """Rate of Wav2Vec2 features and of the motion track."""
 
 FEATURE_HOP_SAMPLES = SAMPLE_RATE_HZ // FEATURE_RATE_HZ
+FEATURE_MS = 1000 // FEATURE_RATE_HZ
 
 FRAME_RATES = (25, 30, 50, 60)
 SIZES = (512, 256)
@@ -25,6 +26,9 @@ FRAME_SIZE = 512
 DENSE_WINDOW_MS = 800
 """Length of windows that come more often than by default; the motion network needs a multiple of 100."""
 
+DENSE_SLACK_MS = 10
+"""Of those, whose look-ahead is too short to give more of it away."""
+
 
 @dataclass(frozen=True, slots=True)
 class WindowConfig:
@@ -33,22 +37,28 @@ class WindowConfig:
     Attributes:
         window_ms: length of one window.
         hop_ms: distance of two windows; smaller costs more and looks further ahead on average.
-        lookahead_ms: audio after a frame's own time that must be there before the frame is made.
+        lookahead_ms: audio after a frame's own time that must be there before the frame is due.
+        slack_ms: how long before any of its frames is due a window is complete, at least: the time of the networks and
+            of the frame's own stages. What is not slack, the networks see.
     """
 
     window_ms: int = 1500
     hop_ms: int = 100
     lookahead_ms: int = 200
+    slack_ms: int = 30
 
     def __post_init__(self):
-        feature_ms = 1000 // FEATURE_RATE_HZ
+        feature_ms = FEATURE_MS
         for name in ("window_ms", "hop_ms", "lookahead_ms"):
             value = getattr(self, name)
             if value <= 0 or value % feature_ms:
                 raise ValueError(f"{name} must be a positive multiple of {feature_ms}, got {value}")
-        if self.lookahead_ms < self.hop_ms + feature_ms:
+        if self.slack_ms < 0 or (self.slack_ms + feature_ms // 2) % feature_ms:
+            raise ValueError(f"slack_ms must be an odd multiple of {feature_ms // 2}, got {self.slack_ms}")
+        shortest_ms = self.hop_ms + self.slack_ms + feature_ms * 3 // 2
+        if self.lookahead_ms < shortest_ms:
             raise ValueError(
-                f"lookahead_ms must be at least hop_ms + {feature_ms} = {self.hop_ms + feature_ms}, "
+                f"lookahead_ms must be at least hop_ms + slack_ms + {feature_ms * 3 // 2} = {shortest_ms}, "
                 f"got {self.lookahead_ms}"
             )
 
@@ -57,8 +67,9 @@ class WindowConfig:
         """Windows dense enough that two neighbors overlap in the rows that are taken from them; shorter ones where they
         come more often, since every one costs its length."""
         hop_ms = min(cls().hop_ms, lookahead_ms // 2)
-        window_ms = cls().window_ms if hop_ms == cls().hop_ms else DENSE_WINDOW_MS
-        return cls(window_ms, hop_ms, lookahead_ms)
+        if hop_ms == cls().hop_ms:
+            return cls(lookahead_ms=lookahead_ms)
+        return cls(DENSE_WINDOW_MS, hop_ms, lookahead_ms, DENSE_SLACK_MS)
 
     @property
     def window_samples(self) -> int:
@@ -76,3 +87,25 @@ class WindowConfig:
     @property
     def hop_rows(self) -> int:
         return self.hop_samples // FEATURE_HOP_SAMPLES
+
+    @property
+    def lead_rows(self) -> int:
+        """How many rows before its end those begin that a window settles.
+
+        They are `hop_rows`. A time just after the center of the row before them is due when the audio has come as far
+        as `lookahead_ms` after it, and the window ends `lead_rows` and a half after it.
+        """
+        return (self.lookahead_ms - self.slack_ms - FEATURE_MS // 2) // FEATURE_MS
+
+    @property
+    def first_rows(self) -> int:
+        """Where the first window ends: it settles row 0 and none after it."""
+        return self.lead_rows - self.hop_rows + 1
+
+    def end_samples(self, index: int) -> int:
+        """Where window `index` ends."""
+        return (self.first_rows + index * self.hop_rows) * FEATURE_HOP_SAMPLES
+
+    def complete(self, samples: int) -> int:
+        """How many windows have ended after so many samples."""
+        return max(0, (samples - self.end_samples(0)) // self.hop_samples + 1)

@@ -50,15 +50,14 @@ class Motion:
 class MotionTrack:
     """Merges the motion of window n = 0, 1, 2, … into rows of 20 ms.
 
-    Window n ends at row e = (n+1)·hop_rows and settles the hop_rows rows that begin `lookahead_rows - 1` before e: so
-    every settled row had at least `lookahead_ms - hop_ms - 10 ms` of audio after its centre, and any time t is
-    settled once the audio up to t + lookahead_ms is there. The first FADE_ROWS of them are cross-faded from window
-    n-1, which removes the step that two windows' different contexts would leave.
+    Window n settles the hop_rows rows up to row n·hop_rows, which begin `lead_rows` before its end: so every settled row
+    had at least `lookahead_ms - slack_ms - hop_ms` of audio after its centre, and any time t is settled once the audio
+    up to t + lookahead_ms - slack_ms is there. The first FADE_ROWS of them are cross-faded from window n-1, which
+    removes the step that two windows' different contexts would leave.
     """
 
     def __init__(self, window: WindowConfig):
         self._window = window
-        self._lead_rows = window.lookahead_ms * FEATURE_RATE_HZ // 1000 - 1
         self._rows = np.zeros((0, ROW_COUNT), np.float32)
         self._first_row = 0
         self._previous: np.ndarray | None = None
@@ -72,11 +71,11 @@ class MotionTrack:
         """Takes the motion of the next window: [window_rows, ...] each."""
         packed = motion.packed()
         hop = self._window.hop_rows
-        first = (self._windows + 1) * hop - self._lead_rows
-        local = self._window.window_rows - self._lead_rows
+        first = (self._windows - 1) * hop + 1
+        local = self._window.window_rows - self._window.lead_rows
         settled = packed[local : local + hop].copy()
         if self._previous is not None:
-            fade = min(FADE_ROWS, hop, self._lead_rows - hop)
+            fade = min(FADE_ROWS, hop, self._window.lead_rows - hop)
             weight = (np.arange(1, fade + 1, dtype=np.float32) / (fade + 1))[:, None]
             settled[:fade] = weight * settled[:fade] + (1 - weight) * self._previous[local + hop : local + hop + fade]
         self._previous = packed
@@ -85,7 +84,7 @@ class MotionTrack:
 
     def frames_after(self, windows: int, fps: int) -> int:
         """How many frames from time 0 are settled once `windows` windows have been added."""
-        rows = (windows + 1) * self._window.hop_rows - self._lead_rows
+        rows = (windows - 1) * self._window.hop_rows + 1
         # Row centres lie at (row + 0.5) / 50 s; the last settled one is row `rows - 1`.
         return math.floor(round((rows - 0.5) * fps / FEATURE_RATE_HZ, 9)) + 1 if rows > 0 else 0
 

@@ -14,7 +14,7 @@ from avatar.voice_activity import BLOCK_SAMPLES, VoiceActivity
 @dataclass(frozen=True, slots=True)
 class Window:
     """Attributes:
-    index: n; the window ends at (n+1)·hop_ms on this run's clock.
+    index: n; the window ends at `WindowConfig.end_samples(n)` on this run's clock.
     audio: [window_samples] float32 in [-1, 1] at 16 kHz, zeros before the first and after the last sample.
     is_active: somebody may be speaking near its end; otherwise its motion is that of rest and no network need run.
     """
@@ -60,13 +60,13 @@ class Speech:
 
     def settled_frames(self, fps: int) -> int:
         """How many frames the complete windows of the audio so far allow, analyzed or not."""
-        return self.track.frames_after(self._audio.end // self._window.hop_samples, fps)
+        return self.track.frames_after(self._window.complete(self._audio.end), fps)
 
     def windows(self, until_s: float) -> Iterator[Window]:
         """Windows whose audio is complete, in order, each once; after `end` as far as time `until_s` needs them."""
         while True:
-            last = (self._next_window + 1) * self._window.hop_samples
-            needed = self._next_window * self._window.hop_ms <= until_s * 1000 + self._window.lookahead_ms
+            last = self._window.end_samples(self._next_window)
+            needed = self._next_window * self._window.hop_ms <= until_s * 1000 + self._window.hop_ms
             if not (last <= self._audio.end or (self.ended and needed)):
                 return
             first = last - self._window.window_samples

@@ -47,7 +47,7 @@ def hear(audio: np.ndarray, encoder: AudioEncoder, head: PhoneHead) -> np.ndarra
     """
     window = WindowConfig()
     rows = len(audio) // FEATURE_HOP_SAMPLES
-    first = window.window_rows - window.lookahead_ms // 20 + 1
+    first = window.window_rows - window.lead_rows
     steps = -(-rows // window.hop_rows)
     padded = np.zeros((steps * window.hop_rows + window.window_rows) * FEATURE_HOP_SAMPLES, np.float32)
     padded[first * FEATURE_HOP_SAMPLES :][: len(audio)] = audio

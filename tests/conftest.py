@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 import urllib.request
 from pathlib import Path
 
@@ -72,6 +73,8 @@ def metrics(toy_server):
     """A function that reads a metric of the toy server: by its name, summed over its labels, or by name and labels."""
 
     def read(name: str) -> float:
+        # The server reports what happened within 0.1 s, and a busy machine takes its time.
+        time.sleep(0.4)
         with urllib.request.urlopen(f"http://{toy_server.metrics_address}/metrics", timeout=10) as response:
             text = response.read().decode()
         labels = "" if name.endswith("}") else r"(?:\{.*\})?"

@@ -72,10 +72,13 @@ class TritonPythonModel:
         self.settling = set()
         _warm_up()
 
+    def finalize(self):
+        self.metrics.close()
+
     async def execute(self, requests):
         if self.sweeper is None:
             # Every call of a stage holds a thread while it waits.
-            threads = self.limit * 4 + self.frames_at_once
+            threads = self.limit * 5 + self.frames_at_once
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="bls"))
             self.sweeper = asyncio.create_task(self._sweep())
         await asyncio.gather(*map(self._serve, requests))
@@ -85,15 +88,15 @@ class TritonPythonModel:
         reply = Reply(request)
         try:
             await self._answer(read(request), reply)
-            reply.finish()
+            await reply.finish()
         except Cancelled as error:
-            reply.fail(error)
+            await reply.fail(error)
         # An exception that left this coroutine would leave the client without a final response for ever.
         except BaseException as error:
             self.metrics.failures.increment(1)
             if not isinstance(error, AvatarError):
                 pb_utils.Logger.log_error(traceback.format_exc())
-            reply.fail(error)
+            await reply.fail(error)
 
     async def _answer(self, call: Call, reply: Reply):
         if call.parameters.get("event") == "close":
@@ -178,7 +181,7 @@ class TritonPythonModel:
             async for frame in frames:
                 await reply.send(frame, outputs & entry.outputs)
                 self._note_sent(entry, frame)
-        if reply.is_cancelled():
+        if await reply.was_cancelled():
             raise Cancelled
         if not entry.is_open:
             raise SessionNotFoundError(f"session {entry.key!r} ended: another one was started with its id")

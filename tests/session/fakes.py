@@ -9,7 +9,7 @@ from avatar.motion import Motion
 from avatar.pipeline import RasterResult
 
 SIZE = 16
-CONTEXT_ROWS = 2
+CONTEXT_ROWS = 1
 """Rows of motion that a row sees on either side: within what every merged row had."""
 
 

@@ -49,11 +49,11 @@ class LossWeights:
 def row_weights(window: WindowConfig) -> torch.Tensor:
     """[rows] of mean 1: more for rows that the motion track takes from a window.
 
-    It takes the rows whose look-ahead is between `lookahead_ms - hop_ms` and `lookahead_ms`, and fades in from the ones
-    after them. The others are trained too, since a shorter look-ahead or hop may take them.
+    It takes the `hop_rows` that begin `lead_rows` before the end, and fades in from the ones after them. The others are
+    trained too, since a shorter look-ahead or hop may take them.
     """
     rows = window.window_rows
-    lead = window.lookahead_ms // 20 - 1
+    lead = window.lead_rows
     weights = torch.ones(rows)
     weights[rows - lead - 1 : rows - lead + window.hop_rows + 2] = SERVED_ROWS_WEIGHT
     return weights / weights.mean()

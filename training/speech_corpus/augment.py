@@ -14,7 +14,8 @@ SPEECH_RMS = 0.1
 HISTORY_SAMPLES = SAMPLE_RATE_HZ * 2 // 5
 """Sound before a window that reverberates into it."""
 
-NOISE_BANK_S = 60
+NOISE_BANK_S = 600
+"""Of each kind of noise: so much that no tune is learned by heart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,12 @@ class Augmenter:
             audio = np.zeros(len(audio), np.float32)
         if rng.random() < config.noise or not speaks:
             snr_db = rng.uniform(*config.snr_db)
-            noise = self._noise(len(audio)) * (SPEECH_RMS * 10 ** (-snr_db / 20))
+            noise = self._noise(len(audio))
+            if not speaks and response is not None:
+                # What makes a noise has a place and a body, too.
+                heard = np.fft.irfft(np.fft.rfft(noise, HISTORY_SAMPLES + len(noise)) * response)[: len(noise)]
+                noise = heard / (np.sqrt(np.mean(heard**2)) + 1e-9)
+            noise = noise * (SPEECH_RMS * 10 ** (-snr_db / 20))
             if not speaks and rng.random() < config.onset:
                 noise[: rng.integers(len(noise))] = 0.0
             audio = audio + noise

@@ -38,24 +38,49 @@ class Reply:
 
     def __init__(self, request):
         self._sender = request.get_response_sender()
+        self._asked: asyncio.Future[bool] | None = None
+        self._is_cancelled = False
 
     def is_cancelled(self) -> bool:
-        return self._sender.is_cancelled()
+        """What Triton said when it was last asked, and asks anew: it takes milliseconds to answer, for which no frame
+        shall wait."""
+        if self._asked is None or self._asked.done():
+            self._take_in()
+            self._asked = asyncio.get_running_loop().run_in_executor(None, self._sender.is_cancelled)
+        return self._is_cancelled
+
+    async def was_cancelled(self) -> bool:
+        """After the last frame, with the answer to the last question."""
+        await self._settle()
+        return self._is_cancelled
 
     async def send(self, frame: Frame, outputs: frozenset[str]) -> None:
         response = pb_utils.InferenceResponse(_tensors(frame, outputs))
         # Triton takes its copy of the frame meanwhile; other sessions must not wait for that.
         await asyncio.get_running_loop().run_in_executor(None, self._sender.send, response)
 
-    def finish(self) -> None:
+    async def finish(self) -> None:
+        await self._settle()
         self._sender.send(flags=FINAL)
 
-    def fail(self, error: BaseException) -> None:
+    async def fail(self, error: BaseException) -> None:
         """Ends the answer with `error`; what the client may not see is replaced."""
+        await self._settle()
         triton_error = pb_utils.TritonError(*_described(error))
         # The client may be gone, which is no reason to fail.
         with contextlib.suppress(Exception):
             self._sender.send(pb_utils.InferenceResponse(error=triton_error), flags=FINAL)
+
+    async def _settle(self) -> None:
+        """After the final response Triton must not be asked any more: the request is gone."""
+        if self._asked is not None:
+            await asyncio.wait([self._asked])
+            self._take_in()
+
+    def _take_in(self) -> None:
+        if self._asked is not None:
+            self._is_cancelled |= self._asked.result()
+            self._asked = None
 
 
 def _described(error: BaseException) -> tuple[str, int]:
