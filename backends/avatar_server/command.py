@@ -19,6 +19,10 @@ ADMIN_KEY_NAME = "admin-key"
 SHM_GROWTH_BYTES = 16 << 20
 """Step by which a model's shared memory grows once it is too small."""
 
+THREADS_PER_MODEL = 16
+"""Of the server, for what a model's process asks of it. The default of 32 for each of eight processes are 256 threads,
+which take turns, and every one keeps its own stack and its own free memory."""
+
 
 def arguments(config: ServerConfig, interpreter: Interpreter, backends: Path) -> list[str]:
     selection = (
@@ -39,6 +43,7 @@ def arguments(config: ServerConfig, interpreter: Interpreter, backends: Path) ->
         f"--exit-timeout-secs={max(1, round(config.stop_timeout_s))}",
         f"--backend-config=python,shm-default-byte-size={config.shm_bytes}",
         f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",
+        f"--backend-config=python,thread-pool-size={THREADS_PER_MODEL}",
         f"--backend-config=python,stub-timeout-seconds={max(30, round(config.start_timeout_s))}",
         *_restrictions(config),
         *(config.tls.triton_arguments() if config.tls else ()),

@@ -34,7 +34,12 @@ def main() -> None:
         batch=options.batch,
         learning_rate=options.learning_rate,
         seed=options.seed,
-        loss=LossConfig(perceptual=options.perceptual, adversarial=options.adversarial, temporal=options.temporal),
+        loss=LossConfig(
+            structure=options.structure,
+            perceptual=options.perceptual,
+            adversarial=options.adversarial,
+            temporal=options.temporal,
+        ),
     )
     network = EnhancerConfig()
     if options.quick:
@@ -95,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=defaults.batch, help="frames in a step")
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--structure", type=float, default=defaults.loss.structure, help="weight of 1 - SSIM")
     parser.add_argument(
         "--perceptual", type=float, default=defaults.loss.perceptual, help="weight of the distance of features; 0: off"
     )

@@ -102,6 +102,7 @@ class Reporter:
                 time.sleep(REPORT_S)
             self._is_news.clear()
             self._report()
+        self._report()
 
     def _report(self) -> None:
         sums: dict = {}
