@@ -50,7 +50,7 @@ class Motion:
 class MotionTrack:
     """Merges the motion of window n = 0, 1, 2, … into rows of 20 ms.
 
-    Window n settles the hop_rows rows up to row n·hop_rows, which begin `lead_rows` before its end: so every settled row
+    Window n settles the hop_rows rows up to row n·hop_rows, which begin `lead_rows` before its end: every settled row
     had at least `lookahead_ms - slack_ms - hop_ms` of audio after its centre, and any time t is settled once the audio
     up to t + lookahead_ms - slack_ms is there. The first FADE_ROWS of them are cross-faded from window n-1, which
     removes the step that two windows' different contexts would leave.

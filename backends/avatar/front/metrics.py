@@ -74,7 +74,7 @@ FAMILIES = {
 class Reporter:
     """Tells Triton of changes, on a thread of its own.
 
-    Every call into Triton waits for the server's process: 0.05 ms where it is idle, up to 9 ms where all cores are busy.
+    Every call into Triton waits for the server: 0.05 ms where it is idle, up to 9 ms where all cores are busy.
     No frame may wait for that, and a session makes a dozen such calls a frame.
     """
 
