@@ -1,6 +1,7 @@
 """How long each stage took on the server, from the counters that it keeps anyway."""
 
 import re
+import time
 import urllib.request
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from avatar_client.errors import AvatarClientError
 STAGES = ("audio_encoder", "motion", "rasterizer", "enhancer", "stabilizer")
 STAGE_METRIC = "avatar_stage_ms"
 """Histogram with the label `stage`, observed by the avatar model for each call of a stage."""
+
+REPORTED_AFTER_S = 0.25
+"""The page shows what happened with a delay of 0.1 s, and somewhat more on a busy machine."""
 
 _SAMPLE = re.compile(rf"^{STAGE_METRIC}_(sum|count){{(.*?)}} ([0-9.eE+-]+)$", re.MULTILINE)
 _STAGE_LABEL = re.compile(r'stage="([^"]*)"')
@@ -36,8 +40,9 @@ Snapshot = dict[str, StageTime]
 def snapshot(client: AvatarClient, metrics_url: str) -> Snapshot:
     """The counters as they are: the avatar model's own histogram, or else Triton's statistics of the stage models.
 
-    Empty where neither can be had.
+    Empty where neither can be had. Waits until what has happened so far is on the page.
     """
+    time.sleep(REPORTED_AFTER_S)
     return parse_metrics(_fetch(metrics_url)) or _from_statistics(client)
 
 
