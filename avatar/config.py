@@ -48,17 +48,16 @@ class WindowConfig:
     slack_ms: int = 30
 
     def __post_init__(self):
-        feature_ms = FEATURE_MS
         for name in ("window_ms", "hop_ms", "lookahead_ms"):
             value = getattr(self, name)
-            if value <= 0 or value % feature_ms:
-                raise ValueError(f"{name} must be a positive multiple of {feature_ms}, got {value}")
-        if self.slack_ms < 0 or (self.slack_ms + feature_ms // 2) % feature_ms:
-            raise ValueError(f"slack_ms must be an odd multiple of {feature_ms // 2}, got {self.slack_ms}")
-        shortest_ms = self.hop_ms + self.slack_ms + feature_ms * 3 // 2
+            if value <= 0 or value % FEATURE_MS:
+                raise ValueError(f"{name} must be a positive multiple of {FEATURE_MS}, got {value}")
+        if self.slack_ms < 0 or (self.slack_ms + FEATURE_MS // 2) % FEATURE_MS:
+            raise ValueError(f"slack_ms must be an odd multiple of {FEATURE_MS // 2}, got {self.slack_ms}")
+        shortest_ms = self.hop_ms + self.slack_ms + FEATURE_MS * 3 // 2
         if self.lookahead_ms < shortest_ms:
             raise ValueError(
-                f"lookahead_ms must be at least hop_ms + slack_ms + {feature_ms * 3 // 2} = {shortest_ms}, "
+                f"lookahead_ms must be at least hop_ms + slack_ms + {FEATURE_MS * 3 // 2} = {shortest_ms}, "
                 f"got {self.lookahead_ms}"
             )
 
@@ -90,10 +89,10 @@ class WindowConfig:
 
     @property
     def lead_rows(self) -> int:
-        """How many rows before its end those begin that a window settles.
+        """A window settles the `hop_rows` rows that begin so many before its end.
 
-        They are `hop_rows`. A time just after the center of the row before them is due when the audio has come as far
-        as `lookahead_ms` after it, and the window ends `lead_rows` and a half after it.
+        A frame just after the center of the row before them needs this window, which ends `lead_rows` and a half rows
+        later, and is due `lookahead_ms` later: the difference is `slack_ms`.
         """
         return (self.lookahead_ms - self.slack_ms - FEATURE_MS // 2) // FEATURE_MS
 

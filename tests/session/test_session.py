@@ -330,3 +330,5 @@ def test_window_config_rejects_what_cannot_work():
         WindowConfig(hop_ms=30)
     with pytest.raises(ValueError, match="at least"):
         WindowConfig(lookahead_ms=100, hop_ms=100)
+    with pytest.raises(ValueError, match="odd multiple of 10"):
+        WindowConfig(slack_ms=20)

@@ -78,9 +78,10 @@ class Reply:
             self._take_in()
 
     def _take_in(self) -> None:
-        if self._asked is not None:
-            self._is_cancelled |= self._asked.result()
-            self._asked = None
+        asked, self._asked = self._asked, None
+        # Who cannot be told is not known to have gone, and must still get a final response.
+        if asked is not None and asked.exception() is None:
+            self._is_cancelled |= asked.result()
 
 
 def _described(error: BaseException) -> tuple[str, int]:
