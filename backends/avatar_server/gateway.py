@@ -258,6 +258,7 @@ class _Stream:
         self._wants_status = ("triton_grpc_error", "true") in (context.invocation_metadata() or ())
         self._own_id: str | int | None = None
         self._is_open = False
+        self._may_hold_place = False
         self._hides_empty_finals = False
         self._failure: Refused | None = None
         self.label = number
@@ -273,6 +274,8 @@ class _Stream:
                     await self._write(response)
             if self._failure is not None:
                 raise self._failure
+            # All that was sent has been answered.
+            self._may_hold_place = self._is_open
         except asyncio.CancelledError:
             # Of the upstream call by the sender, or else by the client.
             if self._failure is None:
@@ -283,12 +286,17 @@ class _Stream:
             call.cancel()
 
     async def release(self) -> None:
-        """Ends the session where its client did not, so that its place is free at once."""
-        if not self._is_open:
+        """Ends the session where its client did not, so that its place is free at once.
+
+        An END on a stream that broke off may have been cancelled with it. Triton takes no second one then, so the
+        sequence is started anew.
+        """
+        if not self._may_hold_place:
             return
-        self._is_open = False
+        self._is_open = self._may_hold_place = False
         request = service_pb2.ModelInferRequest(model_name=self._config.model, id="release")
         request.parameters["sequence_id"].string_param = self.label
+        request.parameters["sequence_start"].bool_param = True
         request.parameters["sequence_end"].bool_param = True
         request.parameters["event"].string_param = "close"
         request.parameters["triton_enable_empty_final_response"].bool_param = True
@@ -385,7 +393,7 @@ class _Stream:
                 raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None
         else:
             self._live.end(self)
-        self._is_open = True
+        self._is_open = self._may_hold_place = True
 
     def _checked(self, response: bytes) -> bytes | None:
         """A response as the client gets it.

@@ -124,7 +124,8 @@ class AsyncSession:
         if self._closed:
             return
         self._closed = True
-        if self._started and self._streaming and not self._protocol.finished:
+        alive = self._started and self._streaming and not self._protocol.finished
+        if alive:
             self._protocol.interrupt()
             self._protocol.end()
             self._pump()
@@ -132,6 +133,9 @@ class AsyncSession:
         if self._protocol.finished:
             await self._read_to_end(timeout_s)
         self._stop()
+        # With its stream Triton cancels what it has not begun to answer, which may be the END.
+        if alive and not self._protocol.finished:
+            await self._free_slot()
         await self._notify()
 
     def __del__(self):
@@ -225,7 +229,7 @@ class AsyncSession:
         return self._failure
 
     async def _free_slot(self) -> None:
-        """Sends END on a stream of its own: Triton keeps a failed session's slot until it sees END or idles out."""
+        """The server keeps a session's place until it is told that it has ended, or has been idle for long."""
         requests = iter([self._protocol.release_request()])
         try:
             async for _ in self._stub.ModelStreamInfer(requests, metadata=self._connection.metadata, timeout=1.0):

@@ -241,10 +241,14 @@ class SessionProtocol:
         )  # fmt: skip
 
     def release_request(self) -> service_pb2.ModelInferRequest:
-        """An END on its own, which frees the server's slot of a session that ended with an error."""
+        """Frees the server's place of this session, for a stream of its own.
+
+        It starts the sequence anew because Triton takes no END of a sequence that it has given up itself, as it does
+        where the END was cancelled with its stream; the model has not heard of that.
+        """
         return wire.build_request(
             model=self._model, session_id=self._session_id, number=self._next_number,
-            pcm=np.zeros(0, np.int16), outputs=self._tensors, end=True,
+            pcm=np.zeros(0, np.int16), outputs=self._tensors, start=True, end=True, parameters={"event": "close"},
         )  # fmt: skip
 
     def _refuse_after_end(self, action: str) -> None:

@@ -168,6 +168,9 @@ class Session:
         if alive:
             self._drain(timeout_s)
         self._stream.stop(timeout_s if self._protocol.finished else 0.0)
+        # With its stream Triton cancels what it has not begun to answer, which may be the END.
+        if alive and not self._protocol.finished:
+            self._free_slot()
 
     def abandon(self, error: Exception) -> None:
         """Makes whoever iterates meet this error: for a thread that feeds the session and cannot go on."""
@@ -269,7 +272,7 @@ class Session:
         return self._failure
 
     def _free_slot(self) -> None:
-        """Sends END on a stream of its own: Triton keeps a failed session's slot until it sees END or idles out."""
+        """The server keeps a session's place until it is told that it has ended, or has been idle for long."""
         request = self._protocol.release_request()
         with contextlib.suppress(grpc.RpcError):
             list(self._stub.ModelStreamInfer(iter([request]), metadata=self._connection.metadata, timeout=1.0))

@@ -85,3 +85,20 @@ def answers_everything(requests: Iterator[Request], context) -> Iterator[Respons
     """Accepts all and makes no frame."""
     for request in requests:
         yield final(request.id)
+
+
+def swallows_all_but_the_first(requests: Iterator[Request], context) -> Iterator[Response]:
+    """Accepts the session and is not heard of again; its END is lost."""
+    yield final(next(requests).id)
+    for _ in requests:
+        pass
+
+
+def frees_a_place(request: Request, of: Request) -> bool:
+    """Whether it ends the session that `of` opened, even where Triton has forgotten it."""
+    flags = ("sequence_start", "sequence_end")
+    return (
+        all(request.parameters[name].bool_param for name in flags)
+        and request.parameters["event"].string_param == "close"
+        and request.parameters["sequence_id"] == of.parameters["sequence_id"]
+    )

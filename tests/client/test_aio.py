@@ -1,6 +1,7 @@
 """The asyncio client: what differs from the blocking one, and that both obey the same rules."""
 
 import asyncio
+import contextlib
 import time
 
 import numpy as np
@@ -19,7 +20,7 @@ from avatar_client import (
     SessionLost,
 )  # fmt: skip
 
-from tests.client.fake_server import FakeServer, final
+from tests.client.fake_server import FakeServer, final, frees_a_place, swallows_all_but_the_first
 
 QUICK = {"outputs": ("audio", "state")}
 
@@ -121,10 +122,11 @@ async def test_closing_early_frees_the_place_on_the_server(client, speech):
 
 
 async def test_a_full_server_refuses_the_next_session(client):
-    sessions = [await client.open_session(**QUICK, retry=PATIENT) for _ in range(4)]
-    with pytest.raises(CapacityError, match="at most 4"):
-        await client.open_session(**QUICK)
-    for session in sessions:
+    async with contextlib.AsyncExitStack() as places:
+        for _ in range(4):
+            session = await places.enter_async_context(await client.open_session(**QUICK, retry=PATIENT))
+        with pytest.raises(CapacityError, match="at most 4"):
+            await client.open_session(**QUICK)
         await session.close()
         await session.close()
 
@@ -169,3 +171,11 @@ async def test_a_stream_that_ends_early_or_falls_silent():
             await session.send(np.ones(100, np.int16))
             with pytest.raises(DeadlineExceeded, match="while it owed"):
                 await session.__anext__()
+
+
+async def test_a_session_whose_end_is_not_answered_still_frees_its_place():
+    with FakeServer(swallows_all_but_the_first) as server:
+        async with AsyncAvatarClient(server.address) as client:
+            session = await client.open_session(outputs=())
+            await session.close(timeout_s=0.2)
+    assert frees_a_place(server.requests[-1], of=server.requests[0])

@@ -1,6 +1,7 @@
 """A head that is always on: what is speech, when an utterance has been said, and how it comes back."""
 
 import asyncio
+import contextlib
 import random
 import time
 
@@ -105,16 +106,18 @@ async def test_an_interrupt_drops_speech_and_its_end(toy_server, speech):
 
 
 async def test_a_full_server_is_tried_again(toy):
-    async with AsyncAvatarClient(toy.grpc_address) as client:
-        holders = [await client.open_session(OPTIONS, retry=Retry(30, 0.1, 1.0)) for _ in range(4)]
+    async with AsyncAvatarClient(toy.grpc_address) as client, contextlib.AsyncExitStack() as places:
+
+        async def take(retry: Retry):
+            return await places.enter_async_context(await client.open_session(OPTIONS, retry=retry))
+
+        holders = [await take(Retry(30, 0.1, 1.0)) for _ in range(4)]
         begun_s = time.monotonic()
         with pytest.raises(CapacityError):
-            await client.open_session(OPTIONS, retry=Retry(attempts=3, first_s=0.2))
+            await take(Retry(attempts=3, first_s=0.2))
         assert time.monotonic() - begun_s > 0.2
         asyncio.get_running_loop().call_later(0.3, lambda: asyncio.ensure_future(holders.pop().close()))
-        late = await client.open_session(OPTIONS, retry=Retry(attempts=20, first_s=0.1, max_s=0.3))
-        for session in [*holders, late]:
-            await session.close()
+        await take(Retry(attempts=20, first_s=0.1, max_s=0.3))
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.client.conftest import ADMIN_KEY
+from tests.client.fake_server import FakeServer, frees_a_place, swallows_all_but_the_first
 
 QUICK = {"outputs": ("audio", "state")}
 
@@ -193,6 +194,12 @@ def test_closing_early_frees_the_place_on_the_server(client, speech):
             session.send(np.tile(speech, 5))
             next(session)
     assert session_threads() == []
+
+
+def test_a_session_whose_end_is_not_answered_still_frees_its_place():
+    with FakeServer(swallows_all_but_the_first) as server, AvatarClient(server.address) as client:
+        client.open_session(outputs=()).close(timeout_s=0.2)
+    assert frees_a_place(server.requests[-1], of=server.requests[0])
 
 
 def test_a_forgotten_session_is_collected(client, speech):

@@ -16,6 +16,7 @@ from avatar_server.gateway import Gateway, GatewayConfig
 from avatar_server.tls import Tls
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from tests.client.fake_server import FakeServer, answers_everything, frees_a_place, swallows_all_but_the_first
 from tests.conftest import PROJECT
 from tests.serving.stream import Stream
 from tests.serving.test_contract import speech
@@ -106,6 +107,31 @@ def test_a_client_that_is_gone_frees_its_place_at_once(gateway, metrics):
         stream.cancel()
     wait_for(lambda: metrics("avatar_sessions_active") == 0)
     assert time.monotonic() - started_s < 1.5, "the idle time of this server is 2 s"
+
+
+def test_an_end_that_is_lost_with_its_stream_is_said_again():
+    """Triton drops it together with the stream, and the model would keep the place until the session has idled."""
+    with FakeServer(swallows_all_but_the_first) as upstream:
+        config = GatewayConfig(address="127.0.0.1:0", upstream=upstream.address)
+        with Gateway(config) as gateway, Stream(address(gateway)) as stream:
+            stream.send(start=True)
+            stream.wait(1)
+            stream.send(end=True)
+            wait_for(lambda: len(upstream.requests) == 2)
+            stream.cancel()
+            wait_for(lambda: len(upstream.requests) == 3)
+        assert frees_a_place(upstream.requests[2], of=upstream.requests[0])
+
+
+def test_a_session_that_ended_is_not_ended_again():
+    with FakeServer(answers_everything) as upstream:
+        config = GatewayConfig(address="127.0.0.1:0", upstream=upstream.address)
+        with Gateway(config) as gateway, Stream(address(gateway)) as stream:
+            stream.send(start=True, end=True)
+            stream.wait(1)
+            stream.close()
+            wait_for(lambda: gateway.streams == 0)
+        assert len(upstream.requests) == 1
 
 
 LIVE = {"live": True}

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+import time
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -29,6 +31,13 @@ CODES = {
 """Attributes of `pb_utils.TritonError`, which is not there yet when this module is imported."""
 
 
+ASK_EVERY_S = 0.1
+"""How often Triton is asked whether a client has gone: three of its threads are woken for an answer."""
+
+ANSWERS_WITHIN_S = 5.0
+"""Who waits longer for what Triton answers gets no answer."""
+
+
 class Cancelled(Exception):
     """The client has gone or does not want the answer any more."""
 
@@ -39,13 +48,17 @@ class Reply:
     def __init__(self, request):
         self._sender = request.get_response_sender()
         self._asked: asyncio.Future[bool] | None = None
+        self._asked_s = -math.inf
         self._is_cancelled = False
 
     def is_cancelled(self) -> bool:
         """What Triton said when it was last asked, and asks anew: it takes milliseconds to answer, for which no frame
         shall wait."""
-        if self._asked is None or self._asked.done():
+        now_s = time.monotonic()
+        if self._asked is not None and self._asked.done():
             self._take_in()
+        if self._asked is None and now_s - self._asked_s >= ASK_EVERY_S:
+            self._asked_s = now_s
             self._asked = asyncio.get_running_loop().run_in_executor(None, self._sender.is_cancelled)
         return self._is_cancelled
 
@@ -74,8 +87,9 @@ class Reply:
     async def _settle(self) -> None:
         """After the final response Triton must not be asked any more: the request is gone."""
         if self._asked is not None:
-            await asyncio.wait([self._asked])
-            self._take_in()
+            await asyncio.wait([self._asked], timeout=ANSWERS_WITHIN_S)
+            if self._asked.done():
+                self._take_in()
 
     def _take_in(self) -> None:
         asked, self._asked = self._asked, None

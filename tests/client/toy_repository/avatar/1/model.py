@@ -90,6 +90,9 @@ class TritonPythonModel:
         if unknown:
             raise Refused("INVALID_ARG", f"unknown parameter {sorted(unknown)[0]!r}; known: {', '.join(sorted(KNOWN))}")
         flag = {n: bool(pb_utils.get_input_tensor_by_name(request, n).as_numpy().ravel()[0]) for n in ("START", "END")}
+        if parameters.get("event") == "close":
+            self.sessions.pop(key, None)
+            return
         if flag["START"]:
             if len(self.sessions) >= LIMIT_SESSIONS:
                 raise Refused("UNAVAILABLE", f"the server runs at most {LIMIT_SESSIONS} sessions; retry later")
