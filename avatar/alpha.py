@@ -10,12 +10,10 @@ STRETCH = 64
 
 @kernel
 def premultiply(straight, premultiplied):
-    """Straight-alpha pixels [N] uint32 to premultiplied ones; returns whether any has a color or alpha at all."""
-    seen = np.uint32(0)
+    """Straight-alpha pixels [N] uint32 to premultiplied ones."""
     even, half = np.uint32(0x00FF00FF), np.uint32(0x00800080)
     for index in range(straight.shape[0]):
         pixel = straight[index]
-        seen |= pixel
         # Two channels in the 16-bit halves of an integer; v / 255 to the nearest (Blinn 1995).
         alpha = pixel >> np.uint32(24)
         red_blue = (pixel & even) * alpha + half
@@ -23,7 +21,6 @@ def premultiply(straight, premultiplied):
         red_blue = ((red_blue + ((red_blue >> np.uint32(8)) & even)) >> np.uint32(8)) & even
         green = (green + (green >> np.uint32(8))) & np.uint32(0xFF00)
         premultiplied[index] = red_blue | green | (alpha << np.uint32(24))
-    return seen != 0
 
 
 @kernel

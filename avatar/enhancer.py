@@ -23,11 +23,11 @@ def enhance(engine: Engine, raster: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     Args:
         engine: runs the network.
-        raster: [H, W, 4] uint8, straight-alpha RGBA.
+        raster: [H, W, 4] uint8, RGBA, premultiplied.
         mask: [H, W] uint8, part ids, see `avatar.head.Part`.
 
     Returns:
-        [H, W, 4] uint8, straight-alpha RGBA.
+        [H, W, 4] uint8, RGBA, premultiplied.
 
     Raises:
         StageError: a shape or type is not the contract's, on the way in or out.

@@ -311,8 +311,10 @@ class Producer:
 
     def _deliver(self, controls: Controls, due_s: float, stable: np.ndarray, landmarks: np.ndarray) -> Frame:
         config = self._session.config
-        picture = stable if config.alpha else compositor.over(stable, self._background)
-        picture = compositor.resize(picture, config.size)
+        if config.alpha:
+            picture = compositor.cut_out(compositor.resize(stable, config.size))
+        else:
+            picture = compositor.resize(compositor.over(stable, self._background), config.size)
         packet = None
         if self._encoder is not None:
             packet = np.frombuffer(self._encoder.encode(picture), np.uint8)

@@ -97,9 +97,9 @@ def compare(pairs: Pairs, enhance: Enhance, background: np.ndarray) -> list[Comp
 
 
 def over(picture: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """[H, W, 4] uint8 straight-alpha RGBA over [H, W, 3] uint8 -> [H, W, 3] uint8."""
-    alpha = picture[..., 3:].astype(np.float32) / 255.0
-    return np.round(picture[..., :3] * alpha + background * (1.0 - alpha)).astype(np.uint8)
+    """[H, W, 4] uint8 RGBA, premultiplied, over [H, W, 3] uint8 -> [H, W, 3] uint8."""
+    rest = 1.0 - picture[..., 3:].astype(np.float32) / 255.0
+    return np.round(picture[..., :3] + background * rest).clip(0, 255).astype(np.uint8)
 
 
 def table(comparisons: list[Comparison]) -> str:

@@ -9,7 +9,8 @@ The network is shaped by what a two-core CPU without wide vectors can do in 12 m
   between the two (Chollet, "Xception", 2017) and with residual sums (He et al., 2016) that engines fuse into the 1x1.
 * Most parameters sit at 8x8 pixels and below, where they cost memory but little time. There the network sees the
   whole frame and can learn what depends on the pose and expression as a whole.
-* The output is a residual: a network whose head is zero returns its input.
+* The output is a residual: a network whose head is zero returns its input. Colors are premultiplied, so that a
+  residual is as smooth as the outline it corrects: the straight color of what is not there has a step at every outline.
 """
 
 from dataclasses import dataclass
@@ -128,11 +129,11 @@ class Enhancer(nn.Module):
         """The served graph.
 
         Args:
-            raster: [batch, height, width, 4] uint8, straight-alpha RGBA.
+            raster: [batch, height, width, 4] uint8, RGBA, premultiplied.
             mask: [batch, height, width] uint8, part ids.
 
         Returns:
-            [batch, height, width, 4] uint8, straight-alpha RGBA.
+            [batch, height, width, 4] uint8, RGBA, premultiplied; a color may exceed its alpha by what the network errs.
         """
         height, width = _size(raster)
         rows = self._folded(raster)

@@ -27,7 +27,7 @@ def render(
         backend: the operations to use, by default those of the CPU.
 
     Returns:
-        raster: [H, W, 4] float32, straight-alpha RGBA in 0..255.
+        raster: [H, W, 4] float32, RGBA in 0..255, premultiplied.
         mask: [H, W] uint8, values of `avatar.head.Part`.
         motion: [H, W, 2] float32, pixels; NaN where there is none.
     """
@@ -53,7 +53,10 @@ def render(
     translucent = scene.opaque_count + np.flatnonzero(facing[scene.opaque_count :] != 0)
     layer = _layer(scene, backend, clip, attributes, translucent, level, behind=surface["depth"])
     second = _layer(scene, backend, clip, attributes, translucent, level, behind=surface["depth"], front=layer["rast"])
+    surface["color"][..., :3] = np.minimum(surface["color"][..., :3] * surface["light"], 255)
     surface["color"][..., 3] = np.where(surface["face"] >= 0, 255, 0)
+    for item in (layer, second):
+        item["color"] *= np.where(surface["face"][..., None] < 0, np.clip(item["light"], 0, 1), 1)
     alpha = layer["color"][..., 3:]
     seen_through = np.where(alpha < coverage.NEARLY_OPAQUE, 1 - alpha / 255, 0)
     layer["color"] = layer["color"] + second["color"] * seen_through
@@ -66,15 +69,13 @@ def render(
         add_spot(premultiplied, mask, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
     for item in (surface, layer):
         premultiplied = backend.antialias(premultiplied, item["rast"], clip, item["tri"], item["topology"])
-    raster = premultiplied.copy()
-    raster[..., :3] *= 255 / np.maximum(premultiplied[..., 3:], 1e-6)
 
     rows, columns = np.mgrid[: scene.size_px, : scene.size_px] + 0.5
     previous = motion + np.dstack([columns, rows])
     seen = np.where(face >= scene.opaque_count, previous_facing[face] != 0, previous_facing[face] > 0) & (face >= 0)
     seen &= ((previous >= 0) & (previous < scene.size_px)).all(axis=2)
     motion = np.where(seen[..., None], motion, np.nan)
-    return np.clip(raster, 0, 255), mask, motion.astype(np.float32)
+    return np.clip(premultiplied, 0, 255), mask, motion.astype(np.float32)
 
 
 def _clip(scene: Scene, vertices: np.ndarray) -> np.ndarray:
@@ -94,8 +95,8 @@ def _screen(scene: Scene, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _layer(
     scene: Scene, backend: RasterBackend, clip, attributes, faces, level, behind=None, front=None
 ) -> dict[str, np.ndarray]:
-    """Color [H, W, 4] premultiplied 0..255, face [H, W], motion [H, W, 2] in pixels, depth [H, W] and rast of the
-    nearest of `faces`.
+    """Color [H, W, 4] premultiplied 0..255, light [H, W, 1] on it, face [H, W], motion [H, W, 2] in pixels, depth
+    [H, W] and rast of the nearest of `faces`.
 
     Args:
         attributes: [V, 6]: u, v, light, offset to the previous x and y times w, w.
@@ -117,10 +118,10 @@ def _layer(
         texels = scene.atlas.level(index).astype(np.float32)
         here = (face >= 0) & (level[face] == index)
         color[here] = backend.texture(texels, values[..., :2], filter_mode="linear", boundary_mode="clamp")[here]
-    color[..., :3] = np.minimum(color[..., :3] * values[..., 2:3], 255)
     topology = edge_neighbors(tri, scene.same_point)
     return {
         "color": color,
+        "light": values[..., 2:3],
         "face": face,
         "motion": values[..., 3:5] / np.maximum(values[..., 5:], 1e-6),
         "depth": depth,

@@ -1,4 +1,5 @@
-"""What the baked light cannot know: how open mouth and eyes are, and where the corneas mirror the key light."""
+"""What the baked look cannot know: how open mouth and eyes are, where the corneas mirror the key light, and where hair
+is seen edge-on."""
 
 import math
 from dataclasses import dataclass
@@ -92,6 +93,36 @@ def _shade_by_lid(vertices, index, lid, lid_beside, rotation, light):
         light[vertex] = np.float32(LID_SHADE) + np.float32(1 - LID_SHADE) * share
 
 
+FADE_COSINES = 0.10, 0.35
+"""Hair with nothing solid behind it fades in between these cosines of sight and normal: a shell ends abruptly where
+strands thin out."""
+
+
+@kernel
+def _fade_edge_on(vertices, index, normals, rotation, camera, light):
+    """Write the factor `light` [V] of the hair's vertices `index` [M]: 0 where the shell is seen edge-on, 1 where it
+    faces the camera or turns its back to it.
+
+    Args:
+        vertices: [V, 3] float32. index: [M] int32. normals: [M, 3] float32, unit length, at rest. rotation: [3, 3]
+            float32 of the head, with which the hair turns as a whole. camera: [3] float32, m. light: [V] float32.
+    """
+    low, high = np.float32(FADE_COSINES[0]), np.float32(FADE_COSINES[1])
+    for entry in range(index.shape[0]):
+        vertex = index[entry]
+        along = length = np.float32(0)
+        for axis in range(3):
+            sight = camera[axis] - vertices[vertex, axis]
+            normal = np.float32(0)
+            for other in range(3):
+                normal += rotation[axis, other] * normals[entry, other]
+            along += sight * normal
+            length += sight * sight
+        share = (abs(along) / math.sqrt(length) - low) / (high - low)
+        share = min(max(share, np.float32(0)), np.float32(1))
+        light[vertex] = share * share * (np.float32(3) - np.float32(2) * share)
+
+
 @kernel
 def add_spot(color, mask, part, x_px, y_px, radius_px, levels):
     """Add a soft white spot to the pixels of one part.
@@ -137,6 +168,9 @@ class Light:
         self._camera = np.asarray(camera_position, np.float64)
         self._key = np.asarray(key_direction, np.float64) / np.linalg.norm(key_direction)
         eyes = np.unique(head.faces[head.part == Part.EYES])
+        hair = head.faces[head.part == Part.HAIR]
+        self._hair = np.unique(hair).astype(np.int32)
+        self._hair_normals = _normals(head.template, hair)[self._hair]
         self._eyes = []
         self._lids = []
         for joint, lid in zip((Joint.LEFT_EYE, Joint.RIGHT_EYE), UPPER_LIDS, strict=True):
@@ -160,7 +194,8 @@ class Light:
             pose: [6], turns the head.
 
         Returns:
-            [V] float32; 1 outside mouth and eyes.
+            [V] float32; 1 outside mouth, eyes and hair. Of the hair it is the share of color and opacity that is left
+            where nothing solid lies behind.
         """
         light = np.ones(len(vertices), np.float32)
         rotation = rotation_matrices(pose[:3])[0]
@@ -171,6 +206,9 @@ class Light:
                 vertices, self._mouth, landmarks[INNER_LIPS], rotation, np.float32(BAKED_OPENING_M / 2),
                 np.float32(DARKEST), light,
             )  # fmt: skip
+        if len(self._hair):
+            camera = self._camera.astype(np.float32)
+            _fade_edge_on(vertices, self._hair, self._hair_normals, rotation, camera, light)
         return light
 
     def spots(self, vertices: np.ndarray, matrix: np.ndarray, size_px: int) -> list[Spot]:
@@ -195,6 +233,15 @@ class Light:
 
 def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / math.hypot(*vector.tolist())
+
+
+def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """[V, 3] float32, unit length, averaged over the faces by area; 0 where there is none."""
+    a, b, c = vertices[faces].astype(np.float64).transpose(1, 0, 2)
+    result = np.zeros((len(vertices), 3))
+    for corner in range(3):
+        np.add.at(result, faces[:, corner], np.cross(b - a, c - a))
+    return (result / np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 def _fixed_points(vertices: np.ndarray, points: np.ndarray) -> np.ndarray:

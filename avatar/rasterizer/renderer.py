@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avatar import alpha
 from avatar.config import BLENDSHAPE_COUNT, FRAME_SIZE
 from avatar.head import Part
 from avatar.rasterizer import compose, coverage, shading, silhouette
@@ -24,7 +23,7 @@ class RasterResult(NamedTuple):
     """One rasterized frame.
 
     Attributes:
-        raster: [H, W, 4] uint8, straight-alpha RGBA.
+        raster: [H, W, 4] uint8, RGBA, premultiplied.
         mask: [H, W] uint8, values of `avatar.head.Part`.
         motion_vectors: [H, W, 2] float16, pixels (x, y) to where the point was in the previous frame; NaN where there
             is none.
@@ -92,8 +91,7 @@ class _Scratch:
         self.surface, self.layer_surface, self.second_surface = np.empty((3, *picture), np.int64)
         tile_count = -(-size_px // coverage.TILE_PX)
         self.open_tiles = np.zeros((tile_count, tile_count), np.bool_)
-        self.picture, self.layer = np.zeros((2, *picture), np.uint32)
-        self.channels = self.picture.view(np.uint8).reshape(*picture, 4)
+        self.layer = np.zeros(picture, np.uint32)
         self.packed = np.empty((vertex_count, 8), np.float32)
         self.planes = np.zeros((face_count + 1, shading.PLANES), np.float32)
         self.light = np.empty((face_count, 3), np.float32)
@@ -160,14 +158,15 @@ class Renderer:
         )
         run(lambda share: self._find_planes(scratch, view, previous, share))
         lap("planes")
-        run(lambda stripe: self._draw(scratch, view, mask, motion.view(np.uint32)[..., 0], stripe), self._stripes)
+        pixels, moved = raster.view(np.uint32)[..., 0], motion.view(np.uint32)[..., 0]
+        run(lambda stripe: self._draw(scratch, view, pixels, mask, moved, stripe), self._stripes)
         for spot in view.spots:
-            add_spot(scratch.channels, mask, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
+            add_spot(raster, mask, Part.EYES, spot.x_px, spot.y_px, spot.radius_px, spot.levels)
         lap("draw")
-        self._antialias(scratch, view)
+        self._smooth(scratch, view, self.scene.edges, False, scratch.surface, raster)
+        if self._has_layer:
+            self._smooth(scratch, view, self.scene.layer_edges, True, scratch.layer_surface, raster)
         lap("antialias")
-        run(lambda share: self._finish(scratch, raster, share))
-        lap("finish")
         return RasterResult(raster, mask, motion, view.landmarks.copy())
 
     @property
@@ -198,7 +197,7 @@ class Renderer:
             scratch.planes, scratch.light,
         )  # fmt: skip
 
-    def _draw(self, scratch: _Scratch, view: _View, mask: np.ndarray, motion: np.ndarray, stripe: int) -> None:
+    def _draw(self, scratch: _Scratch, view: _View, picture, mask, motion, stripe: int) -> None:
         """Cover and shade one stripe, the translucent layer included."""
         first_row = stripe * self._stripe_rows
         rows = first_row, min(first_row + self._stripe_rows, self.scene.size_px)
@@ -215,13 +214,13 @@ class Renderer:
             atlas = self.scene.atlas
             shading.shade_rows(
                 coverage.depth_and_face(surface), scratch.planes, scratch.light, atlas.texels, atlas.level_places, kind,
-                *rows, color, mask, motion,
+                *rows, picture, color, mask, motion,
             )  # fmt: skip
 
         surface, layer, second = scratch.surface, scratch.layer_surface, scratch.second_surface
         surface[slice(*rows)] = coverage.EMPTY
         cover(view.opaque, rows, surface)
-        shade(surface, shading.SURFACE, rows, scratch.picture)
+        shade(surface, shading.SURFACE, rows, picture)
         if layer_rows[0] >= layer_rows[1]:
             return
         coverage.begin_layer_rows(surface, *layer_rows, layer)
@@ -231,14 +230,9 @@ class Renderer:
         coverage.begin_second_layer_rows(surface, layer, opacity, *layer_rows, second, scratch.open_tiles)
         cover(view.layer, layer_rows, second, layer, scratch.open_tiles)
         shade(second, shading.SECOND_LAYER, layer_rows, scratch.layer)
-        compose.cover_rows(scratch.layer, *layer_rows, scratch.picture)
+        compose.cover_rows(scratch.layer, *layer_rows, picture)
 
-    def _antialias(self, scratch: _Scratch, view: _View) -> None:
-        self._smooth(scratch, view, self.scene.edges, False, scratch.surface)
-        if self._has_layer:
-            self._smooth(scratch, view, self.scene.layer_edges, True, scratch.layer_surface)
-
-    def _smooth(self, scratch: _Scratch, view: _View, edges, both_sides: bool, surface) -> None:
+    def _smooth(self, scratch: _Scratch, view: _View, edges, both_sides: bool, surface, picture) -> None:
         scene, count = self.scene, self._workers.shares
         room = len(scratch.pairs) // count
         starts = np.arange(count) * room
@@ -254,13 +248,7 @@ class Renderer:
 
         self._workers.run(find)
         silhouette.weigh_crossings(scratch.pairs, scratch.weights, starts, stops, scratch.slots)
-        compose.blend_pairs(scratch.pairs, scratch.weights, starts, stops, scratch.channels, scratch.change)
-
-    def _finish(self, scratch: _Scratch, raster: np.ndarray, share: int) -> None:
-        count = self._workers.shares
-        pixels, straight = scratch.picture.reshape(-1), raster.view(np.uint32).reshape(-1)
-        part = slice(pixels.size * share // count, pixels.size * (share + 1) // count)
-        alpha.unpremultiply(pixels[part], straight[part])
+        compose.blend_pairs(scratch.pairs, scratch.weights, starts, stops, picture, scratch.change)
 
     @property
     def _has_layer(self) -> bool:

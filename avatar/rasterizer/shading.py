@@ -335,6 +335,27 @@ def _lit(color, light):
 
 
 @inlined
+def _faded(color, share):
+    """A premultiplied color of which `share`, in [0, 1], is left."""
+    factor = np.uint32(np.int32(share * np.float32(4096) + np.float32(0.5)))
+    result = np.uint32(0)
+    for shift in range(0, 32, 8):
+        step = np.uint32(shift)
+        result |= ((((color >> step) & np.uint32(255)) * factor + np.uint32(2048)) >> np.uint32(12)) << step
+    return result
+
+
+@inlined
+def _light_at(planes, flags, light, face, row, column):
+    """Light of triangle `face` at a pixel."""
+    of_planes = face + np.uint64(1)
+    right = np.float32(column - (flags[of_planes, 15] & (LARGEST_PX - 1)))
+    down = np.float32(row - ((flags[of_planes, 15] >> _ROW) & (LARGEST_PX - 1)))
+    value = light[face, 0] + light[face, 1] * right + light[face, 2] * down
+    return value / (planes[of_planes, 0] + planes[of_planes, 1] * right + planes[of_planes, 2] * down)
+
+
+@inlined
 def _under(front, color):
     """`color` blended under `front`, and whether the two together cover by half or more but `front` alone does not."""
     rest = np.uint32(255) - (front >> np.uint32(24))
@@ -347,16 +368,18 @@ def _under(front, color):
 
 @kernel
 def shade_rows(
-    depth_and_face, planes, light, texels, levels, kind, first_row, last_row, color, mask, motion
+    depth_and_face, planes, light, texels, levels, kind, first_row, last_row, solid, color, mask, motion
 ):  # fmt: skip
     """Color, part and motion of every pixel in the rows first_row..last_row-1.
 
     Args:
         depth_and_face: [H, W, 2] int32, of `coverage.depth_and_face`; W a multiple of `LANES`.
-        planes: [F + 1, 16] float32, light: [F, 3] float32, of `find_planes`. Only what fills `SURFACE` is lit.
+        planes: [F + 1, 16] float32, light: [F, 3] float32, of `find_planes`. It darkens what fills `SURFACE`; of a
+            layer it is the share that is left where nothing solid lies behind.
         texels: [N] uint32, all texture levels, one after the other. levels: [L, 2] int32, see `_shade_lanes`.
         kind: `SURFACE`, whose alpha is taken as 1 and which fills empty pixels; `LAYER` over it, which gives part and
             motion only to the pixels it covers by half or more; `SECOND_LAYER` behind that, blended under its color.
+        solid: [H, W] uint32, what was drawn as `SURFACE`.
         color: [H, W] uint32, written, premultiplied; 0 where nothing is drawn.
         mask: [H, W] uint8 and motion: [H, W] uint32, two fp16 patterns, x lower, written; 0 and NaN where nothing is
             drawn. Motion is NaN as well where the previous frame has the point off the picture or turned away.
@@ -364,6 +387,7 @@ def shade_rows(
     height, width = color.shape
     faces, flat, flags = depth_and_face.reshape(-1), planes.reshape(-1), planes.view(np.int32)
     size, colors, parts, motions = levels.reshape(-1), color.reshape(-1), mask.reshape(-1), motion.reshape(-1)
+    solids = solid.reshape(-1)
     own_color, own_part = np.empty(LANES, np.uint32), np.empty(LANES, np.uint8)
     own_motion = np.empty(LANES, np.uint32)
     rows, columns, start = np.int32(height), np.int32(width), np.uint64(0)
@@ -390,20 +414,22 @@ def shade_rows(
                 while lit != 0:
                     if lit & np.uint32(1):
                         face = np.uint64(faces[(pixel + lane) << np.uint64(1)])
-                        of_planes = face + np.uint64(1)
-                        right = np.float32(np.int32(block + lane) - (flags[of_planes, 15] & (LARGEST_PX - 1)))
-                        down = np.float32(row - ((flags[of_planes, 15] >> _ROW) & (LARGEST_PX - 1)))
-                        value = light[face, 0] + light[face, 1] * right + light[face, 2] * down
-                        value /= planes[of_planes, 0] + planes[of_planes, 1] * right + planes[of_planes, 2] * down
+                        value = _light_at(planes, flags, light, face, row, np.int32(block + lane))
                         value = min(max(value, np.float32(0)), np.float32(_BRIGHTEST))
                         colors[pixel + lane] = _lit(colors[pixel + lane], value)
                     lit >>= np.uint32(1)
                     lane += np.uint64(1)
                 continue
-            _shade_lanes(faces, flat, texels, size, pixel, *place, np.int32(0), own_color, own_part, own_motion, start)
+            lit = _shade_lanes(
+                faces, flat, texels, size, pixel, *place, np.int32(0), own_color, own_part, own_motion, start
+            )
             for lane in range(LANES):
                 index = np.uint64(lane)
                 shaded, at = own_color[index], pixel + index
+                if (lit >> np.uint32(lane)) & np.uint32(1) and solids[at] == 0:
+                    face = np.uint64(faces[at << np.uint64(1)])
+                    value = _light_at(planes, flags, light, face, row, np.int32(block + lane))
+                    shaded = _faded(shaded, min(max(value, np.float32(0)), np.float32(1)))
                 covers = shaded >= np.uint32(0x80000000)
                 if kind == SECOND_LAYER:
                     if (drawn >> np.uint32(lane)) & np.uint32(1) == 0:

@@ -14,7 +14,7 @@ def motion_vectors(image: np.ndarray, previous: np.ndarray) -> np.ndarray:
     """Offsets from each pixel of `image` to its place in `previous`.
 
     Args:
-        image, previous: [H, W, 4] uint8, straight-alpha RGBA, at least 16 pixels high and wide.
+        image, previous: [H, W, 4] uint8, RGBA, premultiplied, at least 16 pixels high and wide.
 
     Returns:
         [H, W, 2] float16, pixels (x, y); NaN where the picture is transparent or the flow back disagrees, as where a

@@ -9,7 +9,6 @@ from threading import local
 
 import numpy as np
 
-from avatar import alpha
 from avatar.stabilizer import dis, kernels
 
 
@@ -42,7 +41,7 @@ class _Scratch(local):
     def fit(self, height: int, width: int) -> "_Scratch":
         if self.shape != (height, width):
             self.shape = (height, width)
-            self.current, self.warped, self.blended = np.empty((3, height, width), np.uint32)
+            self.warped = np.empty((height, width), np.uint32)
             self.previous = np.zeros(height * width + width + 1, np.uint32)
             self.low, self.high = np.empty((2, 4 * width + 8), np.uint8)
         return self
@@ -57,7 +56,7 @@ def stabilize(
     """Hold a picture steady.
 
     Args:
-        image: [H, W, 4] uint8, straight-alpha RGBA of this frame.
+        image: [H, W, 4] uint8, RGBA of this frame, premultiplied.
         previous: [H, W, 4] uint8, the result for the frame before; zero everywhere for the first frame, which passes
             unchanged.
         motion_vectors: [H, W, 2] float16, pixels (x, y) from each pixel to its place in `previous`; where it is NaN the
@@ -65,7 +64,7 @@ def stabilize(
         config: how much of the past stays.
 
     Returns:
-        [H, W, 4] uint8, straight-alpha RGBA. Colors of fully transparent pixels are zero, except in the first frame.
+        [H, W, 4] uint8, RGBA, premultiplied.
 
     Raises:
         ValueError: shapes or types do not fit.
@@ -78,33 +77,32 @@ def stabilize(
         )
     height, width = image.shape[:2]
     scratch = _scratch.fit(height, width)
-    if not alpha.premultiply(_pixels(previous), scratch.previous[: height * width]):
+    scratch.previous[: height * width] = _pixels(previous).reshape(-1)
+    if not _pixels(previous).any():
         return image.copy()
-    alpha.premultiply(_pixels(image), scratch.current.reshape(-1))
-    if motion_vectors is None or not _warp(scratch, _motion(motion_vectors, height, width)):
-        _warp(scratch, dis.motion_vectors(image, previous))
+    if motion_vectors is None or not _warp(image, scratch, _motion(motion_vectors, height, width)):
+        _warp(image, scratch, dis.motion_vectors(image, previous))
+    result = np.empty_like(image)
     kernels.blend_within_neighborhood(
-        _channels(scratch.current),
+        _channels(_pixels(image)),
         _channels(scratch.warped),
         round(config.current_weight * 256),
         config.slack_levels,
         scratch.low,
         scratch.high,
-        _channels(scratch.blended),
+        _channels(_pixels(result)),
     )
-    result = np.empty_like(image)
-    alpha.unpremultiply(scratch.blended.reshape(-1), _pixels(result))
     return result
 
 
-def _warp(scratch: _Scratch, motion: np.ndarray) -> bool:
-    return kernels.warp(scratch.current, scratch.previous, motion.view(np.uint32)[..., 0], scratch.warped)
+def _warp(image: np.ndarray, scratch: _Scratch, motion: np.ndarray) -> bool:
+    return kernels.warp(_pixels(image), scratch.previous, motion.view(np.uint32)[..., 0], scratch.warped)
 
 
 def _picture(name: str, value: np.ndarray) -> np.ndarray:
     if value.ndim != 3 or value.shape[2] != 4 or value.dtype != np.uint8 or value.size == 0:
         raise ValueError(
-            f"{name} must be [H, W, 4] uint8, got {list(value.shape)} {value.dtype}; pass straight-alpha RGBA"
+            f"{name} must be [H, W, 4] uint8, got {list(value.shape)} {value.dtype}; pass RGBA, premultiplied"
         )
     return np.ascontiguousarray(value)
 
@@ -117,7 +115,8 @@ def _motion(value: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _pixels(picture: np.ndarray) -> np.ndarray:
-    return picture.view(np.uint32).reshape(-1)
+    """[H, W, 4] uint8 as [H, W] uint32, red lowest."""
+    return picture.view(np.uint32)[..., 0]
 
 
 def _channels(pixels: np.ndarray) -> np.ndarray:

@@ -48,9 +48,10 @@ def test_missing_manifest_says_what_to_do(tmp_path):
 
 def test_picture_is_rgba_in_that_order(tmp_path):
     picture = np.zeros((512, 512, 4), np.uint8)
-    picture[...] = (10, 20, 30, 40)
+    picture[...] = (10, 20, 30, 255)
+    picture[1] = (10, 20, 30, 51)
     cv2.imwrite(str(tmp_path / "bgra.png"), picture)
-    assert read_picture(tmp_path / "bgra.png")[0, 0].tolist() == [30, 20, 10, 40]
+    assert read_picture(tmp_path / "bgra.png")[:2, 0].tolist() == [[30, 20, 10, 255], [6, 4, 2, 51]], "premultiplied"
 
 
 def test_picture_without_alpha_is_refused(tmp_path):
@@ -82,10 +83,10 @@ def test_pairs_of_two_avatars_join_under_names_of_their_own(tmp_path):
     avatar, other = Path("avatars/default"), tmp_path / "other"
     other.symlink_to(avatar.resolve())
     (tmp_path / "rest").mkdir()
-    cv2.imwrite(str(tmp_path / "rest" / "00000.png"), np.full((512, 512, 4), 90, np.uint8))
+    cv2.imwrite(str(tmp_path / "rest" / "00000.png"), np.full((512, 512, 4), (90, 90, 90, 255), np.uint8))
     write_manifest(tmp_path, {**LINE, "file": "rest/00000.png"})
     entries = read_manifest(tmp_path)
     both = load_pairs(entries, avatar).joined(load_pairs(entries, other))
     assert both.names == ("default/rest/00000", "other/rest/00000")
     assert both.names[1] == name_of(entries[0], other)
-    assert (both.truth == 90).all() and both.mask[0].any()
+    assert (both.truth[..., :3] == 90).all() and both.mask[0].any()

@@ -112,7 +112,7 @@ def test_measures_refuse_unequal_or_tiny_pictures():
 
 
 def test_over_mixes_by_alpha():
-    picture = np.array([[[200, 100, 0, 51]]], np.uint8)
+    picture = np.array([[[40, 20, 0, 51]]], np.uint8)
     assert over(picture, np.full((1, 1, 3), 100, np.uint8))[0, 0].tolist() == [120, 100, 80]
 
 

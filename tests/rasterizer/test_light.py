@@ -1,4 +1,4 @@
-"""Light that depends on the pose: darkness behind closed lips and under lids, and the mirrored key light."""
+"""What depends on the pose: darkness behind closed lips and under lids, the mirrored key light, hair seen edge-on."""
 
 import math
 
@@ -57,9 +57,9 @@ def test_what_lies_deeper_is_darker(head, light):
     assert np.corrcoef(factors, depth)[0, 1] > 0.5
 
 
-def test_skin_hair_and_clothes_keep_the_baked_light(head, light):
+def test_skin_and_clothes_keep_the_baked_light(head, light):
     factors = factors_of(light, head, posed(head, jawOpen=0.4, eyeBlinkLeft=0.5), STILL)
-    for part in (Part.SKIN, Part.HAIR, Part.CLOTHES):
+    for part in (Part.SKIN, Part.CLOTHES):
         own = np.setdiff1d(
             vertices_of(head, part), np.concatenate([vertices_of(head, other) for other in (2, 3, 4, 5)])
         )
@@ -69,7 +69,24 @@ def test_skin_hair_and_clothes_keep_the_baked_light(head, light):
 def test_turning_the_head_does_not_change_its_own_light(head, light):
     turned = np.array([0.1, 0.4, -0.05, 0.02, 0.01, 0.0], np.float32)
     still = factors_of(light, head, posed(head, jawOpen=0.2), STILL)
-    np.testing.assert_allclose(factors_of(light, head, posed(head, turned, jawOpen=0.2), turned), still, atol=2e-3)
+    moved = factors_of(light, head, posed(head, turned, jawOpen=0.2), turned)
+    rest = np.setdiff1d(np.arange(len(still)), vertices_of(head, Part.HAIR))
+    np.testing.assert_allclose(moved[rest], still[rest], atol=2e-3)
+
+
+@pytest.mark.parametrize("turned", [STILL, np.array([0.1, 0.4, -0.05, 0.02, 0.01, 0.0], np.float32)])
+def test_hair_is_left_where_it_faces_the_camera_and_gone_where_it_is_seen_edge_on(head, light, turned):
+    hair, vertices = vertices_of(head, Part.HAIR), posed(head, turned)
+    left = factors_of(light, head, vertices, turned)[hair]
+    a, b, c = vertices[head.faces[head.part == Part.HAIR]].transpose(1, 0, 2).astype(float)
+    normals = np.zeros((len(vertices), 3))
+    for corner in range(3):
+        np.add.at(normals, head.faces[head.part == Part.HAIR][:, corner], np.cross(b - a, c - a))
+    sight = np.subtract(CAMERA.position, vertices[hair])
+    cosine = (normals[hair] * sight).sum(1) / (np.linalg.norm(normals[hair], axis=1) * np.linalg.norm(sight, axis=1))
+    assert (left[np.abs(cosine) > 0.36] > 0.99).all(), "the far side of the shell, too"
+    assert (left[np.abs(cosine) < 0.09] < 0.01).all()
+    assert min((np.abs(cosine) > 0.36).sum(), (np.abs(cosine) < 0.09).sum()) > 20
 
 
 def test_a_closing_lid_darkens_its_eye_alone(head, light):

@@ -18,9 +18,14 @@ def test_over_is_exact_to_one_step():
     rng = np.random.default_rng(0)
     rgba = rng.integers(0, 256, (64, 64, 4), np.uint8)
     background = rng.integers(0, 256, (64, 64, 3), np.uint8)
-    alpha = rgba[..., 3:] / 255
-    exact = rgba[..., :3] * alpha + background * (1 - alpha)
+    rgba[..., :3] = np.minimum(rgba[..., :3], rgba[..., 3:])
+    exact = rgba[..., :3] + background * (1 - rgba[..., 3:] / 255)
     assert np.abs(compositor.over(rgba, background) - exact).max() <= 0.51
+
+
+def test_over_limits_a_color_beyond_its_alpha():
+    bright = np.full((2, 2, 4), (255, 90, 0, 128), np.uint8)
+    assert (compositor.over(bright, np.full((2, 2, 3), 200, np.uint8)) == (255, 190, 100)).all()
 
 
 def test_over_keeps_pure_pixels():
@@ -34,7 +39,7 @@ def test_over_keeps_pure_pixels():
 def test_shrinking_transparent_pictures_does_not_bleed():
     picture = np.zeros((512, 512, 4), np.uint8)
     picture[:, :255] = (200, 100, 50, 255)
-    small = compositor.resize(picture, 256)
+    small = compositor.cut_out(compositor.resize(picture, 256))
     assert small.shape == (256, 256, 4)
     edge = small[:, 127]
     assert (edge[:, 3] == 128).all() or (edge[:, 3] == 127).all()

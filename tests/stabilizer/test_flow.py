@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avatar import compositor
 from avatar.stabilizer import stabilize
 from avatar.stabilizer.flow import StabilizerConfig
 
@@ -34,15 +35,9 @@ def test_a_still_picture_is_a_fixed_point():
     np.testing.assert_array_equal(stabilize(image, image, motion()), image)
 
 
-def test_straight_alpha_is_a_fixed_point_to_a_level():
-    rng = np.random.default_rng(1)
-    image = rng.integers(0, 256, (SIZE, SIZE, 4), np.uint8)
-    image[..., 3] = np.maximum(image[..., 3], 8)
-    result = stabilize(image, image, motion()).astype(int)
-    difference = np.abs(result - image)
-    assert difference[..., 3].max() == 0
-    # A premultiplied color of alpha a is known to 1/2 level, the straight one to 255 / (2 a).
-    assert (difference[..., :3] <= 255 / (2 * image[..., 3:].astype(float)) + 1).all()
+def test_any_alpha_is_a_fixed_point():
+    image = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 4), np.uint8)
+    np.testing.assert_array_equal(stabilize(image, image, motion()), image)
 
 
 @pytest.mark.parametrize("weight", [0.5, 0.75])
@@ -139,8 +134,8 @@ def test_without_vectors_the_flow_is_measured():
 def test_transparent_background_does_not_darken_the_rim():
     image = opaque(np.full((SIZE, SIZE, 3), 200.0))
     image[:, SIZE // 2 :] = 0
-    image[:, SIZE // 2, :] = (200, 200, 200, 128)
-    result = stabilize(image, image, motion(x=0.4))
+    image[:, SIZE // 2, :] = (100, 100, 100, 128)
+    result = compositor.cut_out(stabilize(image, image, motion(x=0.4)))
     visible = result[..., 3] > 16
     assert np.abs(result[visible][:, :3].astype(int) - 200).max() <= 4
 

@@ -12,7 +12,6 @@ class LossConfig:
         detail: absolute difference of Laplacian bands, which a soft picture would fail.
         detail_levels: number of bands, the finest first.
         structure: 1 - SSIM.
-        residual_rest: absolute residual of color where the frame is transparent, so that hidden colors stay tame.
         perceptual: distance of features in crops, see `training.features.distance`; 0 leaves it out.
         adversarial: what a discriminator of crops takes for enhanced, see `training.enhancer.adversary`; 0 leaves it
             out.
@@ -25,7 +24,6 @@ class LossConfig:
     detail: float = 1.5
     detail_levels: int = 4
     structure: float = 0.15
-    residual_rest: float = 0.02
     perceptual: float = 0.0
     adversarial: float = 0.0
     temporal: float = 0.0

@@ -22,50 +22,38 @@ class Losses:
     pixel: Tensor
     detail: Tensor
     structure: Tensor
-    residual_rest: Tensor
 
     def total(self, config: LossConfig) -> Tensor:
-        return (
-            config.pixel * self.pixel
-            + config.detail * self.detail
-            + config.structure * self.structure
-            + config.residual_rest * self.residual_rest
-        )
+        return config.pixel * self.pixel + config.detail * self.detail + config.structure * self.structure
 
     def values(self) -> dict[str, float]:
         """The terms by name."""
         return {field.name: getattr(self, field.name).item() for field in fields(self)}
 
 
-def losses(
-    picture: Tensor, raster: Tensor, truth: Tensor, attention: Tensor, background: Tensor, config: LossConfig
-) -> Losses:
+def losses(picture: Tensor, truth: Tensor, attention: Tensor, background: Tensor, config: LossConfig) -> Losses:
     """Terms of a batch.
 
     Args:
-        picture: [batch, 4, h, w] straight-alpha RGBA of the network, 1.0 is white, may leave [0, 1].
-        raster: [batch, 4, h, w] straight-alpha RGBA in [0, 1].
-        truth: [batch, 4, h, w] straight-alpha RGBA in [0, 1].
+        picture: [batch, 4, h, w] premultiplied RGBA of the network, 1.0 is white, may leave [0, 1].
+        truth: [batch, 4, h, w] premultiplied RGBA in [0, 1].
         attention: [batch, 1, h, w] weights; they are brought to a mean of one.
         background: [batch, 3, 1, 1] or [batch, 3, h, w] color in [0, 1] behind both.
         config: number of detail bands.
     """
     weight = attention / attention.mean()
     got, wanted = over(picture, background), over(truth, background)
-    hidden = (1.0 - truth[:, 3:]) * (picture[:, :3] - raster[:, :3]).abs()
     return Losses(
         pixel=(weight * (got - wanted).abs()).mean(),
         detail=detail_difference(got - wanted, weight, config.detail_levels),
         structure=(functional.avg_pool2d(weight, 8, 4) * (1.0 - ssim_map(got[:, :3], wanted[:, :3]))).mean(),
-        residual_rest=hidden.mean(),
     )
 
 
 def over(picture: Tensor, background: Tensor) -> Tensor:
-    """[batch, 4, h, w] straight-alpha RGBA over a background -> RGB as seen, and the unclipped alpha."""
+    """[batch, 4, h, w] premultiplied RGBA over a background -> RGB as seen, and the unclipped alpha."""
     alpha = picture[:, 3:]
-    shown = alpha.clamp(0.0, 1.0)
-    return torch.cat([picture[:, :3] * shown + background * (1.0 - shown), alpha], dim=1)
+    return torch.cat([picture[:, :3] + background * (1.0 - alpha.clamp(0.0, 1.0)), alpha], dim=1)
 
 
 def detail_difference(difference: Tensor, weight: Tensor, levels: int) -> Tensor:

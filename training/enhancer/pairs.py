@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avatar import alpha
 from avatar.config import BLENDSHAPE_COUNT, FRAME_SIZE, LANDMARK_COUNT
 from training.enhancer.attention import attention_map
 
@@ -19,9 +20,9 @@ class Pairs:
 
     Attributes:
         names: [N] avatar, clip and picture.
-        raster: [N, H, W, 4] uint8, straight-alpha RGBA.
+        raster: [N, H, W, 4] uint8, RGBA, premultiplied.
         mask: [N, H, W] uint8, part ids.
-        truth: [N, H, W, 4] uint8, straight-alpha RGBA.
+        truth: [N, H, W, 4] uint8, RGBA, premultiplied.
         attention: [N, H, W] uint8, weight of each pixel's error; 16 is 1.0.
         landmarks: [N, 68, 2] float32, pixels.
     """
@@ -138,7 +139,7 @@ def load_pairs(entries: Iterable[Entry], avatar: Path) -> Pairs:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """PNG as [512, 512, 4] uint8, straight-alpha RGBA.
+    """PNG with straight alpha as [512, 512, 4] uint8, RGBA, premultiplied.
 
     Raises:
         ValueError: the picture has another size, depth or no alpha.
@@ -149,4 +150,7 @@ def read_picture(path: Path) -> np.ndarray:
     if picture is None or picture.shape != (FRAME_SIZE, FRAME_SIZE, 4) or picture.dtype != np.uint8:
         got = "no picture" if picture is None else f"{picture.shape} {picture.dtype}"
         raise ValueError(f"{path} must be a {FRAME_SIZE} x {FRAME_SIZE} RGBA PNG of 8 bits, got {got}")
-    return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA)
+    straight = cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA).view(np.uint32).reshape(-1)
+    premultiplied = np.empty_like(straight)
+    alpha.premultiply(straight, premultiplied)
+    return premultiplied.view(np.uint8).reshape(picture.shape)

@@ -52,7 +52,7 @@ def _pair(size_px: int, rng: np.random.Generator, grain: np.ndarray):
     hard = np.where(mask > 0, 255, 0).astype(np.uint8)
     soft = cv2.GaussianBlur(hard, (0, 0), 1.0)
     raster = np.dstack([np.round(flat).astype(np.uint8), hard])
-    truth = np.dstack([np.round(lit).astype(np.uint8), soft])
+    truth = np.dstack([np.round(lit * (soft[..., None] / 255.0)).astype(np.uint8), soft])
     landmarks = _landmarks(center, opening) * np.float32(unit)
     return raster, mask, truth, attention_map(mask, landmarks), landmarks
 

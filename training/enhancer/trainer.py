@@ -129,7 +129,7 @@ class Trainer:
         raster = batch.raster.permute(0, 3, 1, 2).float() / 255.0
         truth = batch.truth.permute(0, 3, 1, 2).float() / 255.0
         picture = unfold(self.network.enhance(batch.raster, batch.mask))
-        terms = losses(picture, raster, truth, batch.attention, batch.background, config.loss)
+        terms = losses(picture, truth, batch.attention, batch.background, config.loss)
         total, report = terms.total(config.loss), terms.values()
         if self.features is not None or self.adversary is not None:
             further, named = self._crop_terms(batch, picture, raster, truth, rng)
