@@ -9,6 +9,8 @@ The network is shaped by what a two-core CPU without wide vectors can do in 12 m
   between the two (Chollet, "Xception", 2017) and with residual sums (He et al., 2016) that engines fuse into the 1x1.
 * Most parameters sit at 8x8 pixels and below, where they cost memory but little time. There the network sees the
   whole frame and can learn what depends on the pose and expression as a whole.
+* The mouth is drawn once more by a branch of its own that sees single pixels: cells of 4 x 4 pixels cannot place the
+  edge of a tooth, and viewers look there.
 * The output is a residual: a network whose head is zero returns its input. Colors are premultiplied, so that a
   residual is as smooth as the outline it corrects: the straight color of what is not there has a step at every outline.
 """
@@ -25,6 +27,14 @@ BLOCK_PX = 4
 PART_COUNT = 9
 """Part ids run from 0 (background) to 8."""
 
+MOUTH_ROWS, MOUTH_COLUMNS = (264 / 512, 360 / 512), (160 / 512, 340 / 512)
+"""Where the inside of a mouth may lie, as shares of the frame: portraits that turn by 12 degrees, with a margin. Beyond
+it the U-Net's picture stands."""
+
+MOUTH_LEVELS = (2.0, 3.0, 4.0, 5.0)
+"""Part ids above each of which the branch of the mouth is told; above the first and not the last lie teeth, tongue and
+the mouth's interior (3 to 5)."""
+
 MASK_SAMPLES = ((1, 1), (1, 3), (3, 1), (3, 3))
 """(row, column) of the pixels in a cell whose part ids the network sees; the RGBA of all 16 pixels is seen."""
 
@@ -36,10 +46,13 @@ class EnhancerConfig:
     Attributes:
         channels: channels of each level; level i has 1 / (4 * 2**i) of the frame's width.
         blocks: residual blocks of each level, on the way down and (at least one) on the way up.
+        mouth_channels, mouth_blocks: of the branch of the mouth.
     """
 
     channels: tuple[int, ...] = (48, 80, 128, 256, 512, 1024, 1024)
     blocks: tuple[int, ...] = (1, 1, 2, 2, 2, 2, 3)
+    mouth_channels: int = 32
+    mouth_blocks: int = 3
 
     def __post_init__(self):
         if len(self.channels) != len(self.blocks) or not self.channels:
@@ -100,6 +113,42 @@ class Thermometer(nn.Module):
         return functional.conv2d(parts, self.weight, self.bias, stride=(BLOCK_PX, 1)).clamp(0.0, 1.0)
 
 
+class Mouth(nn.Module):
+    """Draws the inside of the mouth anew, at full resolution, from what the U-Net made of it and from the raster.
+
+    It works on rows of four pixels: what is 16 channels of a cell four pixels wide and one high.
+    """
+
+    def __init__(self, channels: int, blocks: int):
+        super().__init__()
+        levels = torch.tensor(MOUTH_LEVELS)
+        self.enter = nn.Conv2d(8 * BLOCK_PX + BLOCK_PX * len(levels), channels, 1)
+        self.blocks = nn.Sequential(*(DepthwiseSeparable(channels, channels) for _ in range(blocks)))
+        self.leave = nn.Conv2d(channels, 4 * BLOCK_PX, 1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+        above = torch.eye(BLOCK_PX).repeat(len(levels), 1)[..., None, None]
+        self.register_buffer("above", above, persistent=False)
+        self.register_buffer("below", -levels.repeat_interleave(BLOCK_PX), persistent=False)
+
+    def forward(self, picture: Tensor, raster: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
+        """What is to be added to the picture, and how much of it counts.
+
+        Args:
+            picture: [batch, 16, h, w / 4], 1.0 is white. raster: likewise.
+            parts: [batch, 4, h, w / 4], ids.
+
+        Returns:
+            [batch, 16, h, w / 4], and the weight [batch, 1, h, w / 4]: 1 in the mouth, falling to 0 over the lips.
+        """
+        codes = functional.conv2d(parts, self.above, self.below).clamp(0.0, 1.0)
+        inside = (codes[:, :BLOCK_PX] - codes[:, -BLOCK_PX:]).amax(1, keepdim=True)
+        grown = functional.max_pool2d(inside, (5, 3), 1, (2, 1))
+        weight = functional.avg_pool2d(grown, (5, 3), 1, (2, 1))
+        entered = functional.relu(self.enter(torch.cat([picture, raster, codes], 1)))
+        return self.leave(self.blocks(entered)), weight
+
+
 class Enhancer(nn.Module):
     """The network with its uint8 contract; see `avatar.enhancer` for the tensors."""
 
@@ -124,6 +173,7 @@ class Enhancer(nn.Module):
         self.head = nn.ConvTranspose2d(channels[0], folded, (BLOCK_PX, 1), (BLOCK_PX, 1))
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        self.mouth = Mouth(config.mouth_channels, config.mouth_blocks)
 
     def forward(self, raster: Tensor, mask: Tensor) -> Tensor:
         """The served graph.
@@ -141,6 +191,13 @@ class Enhancer(nn.Module):
         head = self.head
         residual = functional.conv_transpose2d(cells, head.weight * 255.0, head.bias * 255.0, (BLOCK_PX, 1))
         image = (rows + residual).round().clamp(0.0, 255.0).to(torch.uint8)
+        # In bytes: four times as much would be moved around the window otherwise.
+        window = _mouth_window(height, width)
+        picture = _cut(image, window).to(rows.dtype)
+        parts = _cut(self._folded_parts(mask), window).to(rows.dtype)
+        raster_there = _cut(self._folded_bytes(raster), window).to(rows.dtype)
+        added, weight = self.mouth(picture * (1.0 / 255.0), raster_there * (1.0 / 255.0), parts)
+        image = _put(image, (picture + added * weight * 255.0).round().clamp(0.0, 255.0).to(torch.uint8), window)
         return image.permute(0, 2, 3, 1).reshape(-1, height, width, 4)
 
     def enhance(self, raster: Tensor, mask: Tensor) -> Tensor:
@@ -148,19 +205,31 @@ class Enhancer(nn.Module):
 
         Channel 4 * column + c is color c of the column-th of four neighboring pixels; see `unfold`.
         """
-        picture = self._folded(raster) * (1.0 / 255.0)
-        return picture + self.head(self._unet(self._cells(picture, mask, 1.0)))
+        rows = self._folded(raster) * (1.0 / 255.0)
+        image = rows + self.head(self._unet(self._cells(rows, mask, 1.0)))
+        window = _mouth_window(*_size(raster))
+        picture, parts = _cut(image, window), _cut(self._folded_parts(mask), window).to(rows.dtype)
+        added, weight = self.mouth(picture.clamp(0.0, 1.0), _cut(rows, window), parts)
+        # The branch corrects a picture of bytes; elsewhere the loss shall see what leaves their range.
+        drawn = torch.where(weight > 0, picture.clamp(0.0, 1.0), picture) + added * weight
+        return _put(image, drawn, window)
 
     def _folded(self, raster: Tensor) -> Tensor:
         """[batch, height, width, 4] uint8 -> [batch, 16, height, width / 4] float, 0 to 255."""
+        return self._folded_bytes(raster).to(self.stem.weight.dtype)
+
+    def _folded_bytes(self, raster: Tensor) -> Tensor:
         height, width = _size(raster)
-        rows = raster.reshape(-1, height, width // BLOCK_PX, 4 * BLOCK_PX)
-        return rows.to(self.stem.weight.dtype).permute(0, 3, 1, 2)
+        return raster.reshape(-1, height, width // BLOCK_PX, 4 * BLOCK_PX).permute(0, 3, 1, 2)
+
+    def _folded_parts(self, mask: Tensor) -> Tensor:
+        """[batch, height, width] uint8 -> [batch, 4, height, width / 4] uint8."""
+        height, width = _size(mask)
+        return mask.reshape(-1, height, width // BLOCK_PX, BLOCK_PX).permute(0, 3, 1, 2)
 
     def _cells(self, picture: Tensor, mask: Tensor, scale: float) -> Tensor:
         """What enters the U-Net; `scale` takes the values of `picture` [batch, 16, height, width / 4] to [0, 1]."""
-        height, width = _size(mask)
-        parts = mask.reshape(-1, height, width // BLOCK_PX, BLOCK_PX).to(picture.dtype).permute(0, 3, 1, 2)
+        parts = self._folded_parts(mask).to(picture.dtype)
         colors = functional.conv2d(picture, self.stem.weight * scale, self.stem.bias, (BLOCK_PX, 1))
         return functional.relu(colors + self.part_stem(self.thermometer(parts)))
 
@@ -179,6 +248,25 @@ class Enhancer(nn.Module):
 def _size(raster: Tensor) -> tuple[int, int]:
     """Height and width as plain integers: the exported graph is for one size of frame, whatever the batch."""
     return int(raster.shape[1]), int(raster.shape[2])
+
+
+def _mouth_window(height: int, width: int) -> tuple[slice, slice]:
+    """Rows, and columns in fours, of the window in which the mouth is drawn."""
+    rows = (round(height * share) for share in MOUTH_ROWS)
+    columns = (round(width / BLOCK_PX * share) for share in MOUTH_COLUMNS)
+    return slice(*rows), slice(*columns)
+
+
+def _cut(folded: Tensor, window: tuple[slice, slice]) -> Tensor:
+    return folded[:, :, window[0], window[1]]
+
+
+def _put(folded: Tensor, part: Tensor, window: tuple[slice, slice]) -> Tensor:
+    """`folded` with `part` in its window."""
+    rows, columns = window
+    beside = folded[:, :, rows]
+    middle = torch.cat([beside[..., : columns.start], part, beside[..., columns.stop :]], 3)
+    return torch.cat([folded[:, :, : rows.start], middle, folded[:, :, rows.stop :]], 2)
 
 
 def unfold(folded: Tensor) -> Tensor:

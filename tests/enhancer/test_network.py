@@ -89,6 +89,35 @@ def test_every_output_pixel_depends_on_the_whole_frame():
     assert (x.grad.abs().sum(dim=1)[0] > 0).all()
 
 
+def mouth_drawn(mask, seed: int = 0):
+    """What the branch of the mouth changes in a frame of 128 px: pictures without and with it."""
+    network = Enhancer(SMALL).double().eval()
+    raster, _ = frames(1, size_px=128, seed=seed)
+    torch.manual_seed(2)
+    torch.nn.init.normal_(network.mouth.leave.weight, std=0.05)
+    torch.nn.init.constant_(network.mouth.leave.bias, 0.1)
+    return raster, network(raster, mask), (unfold(network.enhance(raster, mask)) * 255).permute(0, 2, 3, 1)
+
+
+@torch.inference_mode()
+def test_the_branch_of_the_mouth_draws_in_the_mouth_alone():
+    mask = torch.ones(1, 128, 128, dtype=torch.uint8)
+    mask[:, 74:80, 56:72] = 3
+    raster, served, trained = mouth_drawn(mask)
+    changed = (served != raster).any(-1)[0]
+    assert changed[74:80, 56:72].float().mean() > 0.95
+    rows, columns = (torch.nonzero(changed.any(axis)).ravel() for axis in (1, 0))
+    assert rows[0] >= 70 and rows[-1] < 84 and columns[0] >= 48 and columns[-1] < 80, "a soft rim over the lips"
+    assert torch.equal(served, trained.round().clamp(0, 255).to(torch.uint8))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("part", [1, 2, 6, 7, 8])
+def test_a_closed_mouth_stays_as_the_u_net_has_it(part):
+    raster, served, _ = mouth_drawn(torch.full((1, 128, 128), part, dtype=torch.uint8))
+    assert torch.equal(served, raster)
+
+
 @torch.inference_mode()
 def test_part_ids_change_the_picture():
     raster, mask = frames(1)
