@@ -37,6 +37,9 @@ ADMIN_HEADER = "avatar-admin-key"
 TRITON_ADMIN_KEY = "admin-key"
 """Name of the key in Triton's own restriction; its header is `triton-grpc-protocol-admin-key`."""
 
+RELEASE_S = 5.0
+"""How long a stream that broke off may take to end by itself before it is cancelled."""
+
 SMALL_BYTES = 2048
 """Responses above this are frames, never errors or empty final responses."""
 
@@ -261,54 +264,104 @@ class _Stream:
         self._may_hold_place = False
         self._hides_empty_finals = False
         self._failure: Refused | None = None
+        self._call: grpc.aio.StreamStreamCall | None = None
+        self._reading: asyncio.Future | None = None
+        self._writing: asyncio.Future | None = None
+        self._sender: asyncio.Future | None = None
+        self._releasing: asyncio.Future | None = None
+        self._all_sent = False
         self.label = number
 
     async def run(self) -> None:
-        call = self._upstream()
-        sender = asyncio.ensure_future(self._send(call))
+        self._call = self._upstream()
+        self._sender = asyncio.ensure_future(self._send(self._call))
         # What ends the client's side of the stream ends this coroutine too; nobody else asks for it.
-        sender.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._sender.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            while (response := await call.read()) is not grpc.aio.EOF:
+            while (response := await self._read()) is not grpc.aio.EOF:
                 if (response := self._checked(response)) is not None:
                     await self._write(response)
-            if self._failure is not None:
-                raise self._failure
             # All that was sent has been answered.
             self._may_hold_place = self._is_open
-        except asyncio.CancelledError:
-            # Of the upstream call by the sender, or else by the client.
-            if self._failure is None:
-                raise
-            raise self._failure from None
         finally:
-            sender.cancel()
-            call.cancel()
+            # At once: a client that does not read takes its time to be told.
+            self._releasing = asyncio.ensure_future(self._release())
 
     async def release(self) -> None:
-        """Ends the session where its client did not, so that its place is free at once.
+        """Waits until what the client left behind has ended and the session's place is free."""
+        if self._releasing is not None:
+            await self._releasing
 
-        An END on a stream that broke off may have been cancelled with it. Triton takes no second one then, so the
-        sequence is started anew.
+    async def _release(self) -> None:
+        """Ends what the client left behind.
+
+        The stream to Triton is not cancelled but brought to its end: Triton 2.51 loses the memory of requests that are
+        under way on a stream that is cancelled, 340 KB each, and can crash.
         """
-        if not self._may_hold_place:
-            return
-        self._is_open = self._may_hold_place = False
+        call = self._call
+        if not call.done():
+            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._end_quietly(call), RELEASE_S)
+            call.cancel()
+        if self._may_hold_place:
+            # An END on a stream that broke off may have been cancelled with it. Triton takes no second one then, so
+            # the sequence is started anew.
+            self._is_open = self._may_hold_place = False
+            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._close_from_aside(start=True), RELEASE_S)
+
+    async def _end_quietly(self, call: grpc.aio.StreamStreamCall) -> None:
+        """Closes the session on its own stream and lets go by what is still answered."""
+        self._sender.cancel()
+        await asyncio.wait({self._sender, *filter(None, (self._writing,))})
+        if self._is_open and self._all_sent:
+            await self._close_from_aside(start=False)
+        elif self._is_open:
+            await call.write(self._closing(start=False))
+        self._is_open = False
+        if not self._all_sent:
+            await call.done_writing()
+        while await self._read() is not grpc.aio.EOF:
+            pass
+        self._may_hold_place = False
+
+    async def _close_from_aside(self, start: bool) -> None:
+        """Closes the session on a stream of its own."""
+        call = self._upstream()
+        await call.write(self._closing(start))
+        await call.done_writing()
+        while await call.read() is not grpc.aio.EOF:
+            pass
+
+    def _closing(self, start: bool) -> bytes:
         request = service_pb2.ModelInferRequest(model_name=self._config.model, id="release")
         request.parameters["sequence_id"].string_param = self.label
-        request.parameters["sequence_start"].bool_param = True
+        request.parameters["sequence_start"].bool_param = start
         request.parameters["sequence_end"].bool_param = True
         request.parameters["event"].string_param = "close"
         request.parameters["triton_enable_empty_final_response"].bool_param = True
         request.inputs.add(name="AUDIO", datatype="INT16", shape=[1, 0])
         request.raw_input_contents.append(b"")
         request.outputs.add(name="INDEX")
-        call = self._upstream()
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.TimeoutError):
-            await call.write(request.SerializeToString())
-            await call.done_writing()
-            await asyncio.wait_for(call.read(), timeout=5)
-        call.cancel()
+        return request.SerializeToString()
+
+    async def _read(self):
+        """The next response of Triton. Whoever is cancelled here does not cancel the call, as `call.read` would.
+
+        Raises:
+            Refused: the client broke a rule meanwhile.
+        """
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._call.read())
+        waiting = {self._reading} if self._sender.done() else {self._reading, self._sender}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        if not self._reading.done():
+            await asyncio.wait({self._reading})
+        reading, self._reading = self._reading, None
+        return reading.result()
 
     def _upstream(self) -> grpc.aio.StreamStreamCall:
         key = self._config.upstream_key
@@ -328,13 +381,16 @@ class _Stream:
                     ) from None
                 if data is grpc.aio.EOF:
                     break
-                await call.write(self._understood(data))
+                # Whoever cancels this coroutine does not cancel the call, as a cancelled `call.write` would.
+                self._writing = asyncio.ensure_future(call.write(self._understood(data)))
+                await asyncio.shield(self._writing)
                 timeout_s = None
-            await call.done_writing()
+            self._all_sent = True
+            self._writing = asyncio.ensure_future(call.done_writing())
+            await asyncio.shield(self._writing)
         except Refused as error:
-            # The reader sees the stream end and raises it.
+            # Raised by the reader.
             self._failure = error
-            call.cancel()
 
     def _understood(self, data: bytes) -> bytes:
         """A request as Triton gets it.

@@ -12,11 +12,11 @@ import grpc
 import numpy as np
 import pytest
 from avatar_server import canary, start_server
-from avatar_server.gateway import Gateway, GatewayConfig
+from avatar_server.gateway import Gateway, GatewayConfig, _Stream
 from avatar_server.tls import Tls
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.client.fake_server import FakeServer, answers_everything, frees_a_place, swallows_all_but_the_first
+from tests.client.fake_server import FakeServer, answers_everything, final, frees_a_place, is_end
 from tests.conftest import PROJECT
 from tests.serving.stream import Stream
 from tests.serving.test_contract import speech
@@ -109,9 +109,44 @@ def test_a_client_that_is_gone_frees_its_place_at_once(gateway, metrics):
     assert time.monotonic() - started_s < 1.5, "the idle time of this server is 2 s"
 
 
-def test_an_end_that_is_lost_with_its_stream_is_said_again():
-    """Triton drops it together with the stream, and the model would keep the place until the session has idled."""
-    with FakeServer(swallows_all_but_the_first) as upstream:
+def test_a_stream_that_breaks_off_ends_by_itself_at_triton(gateway, monkeypatch):
+    """Nothing is cancelled there: Triton 2.51 loses the memory of what is under way, and can crash."""
+    cancelled = []
+    upstream = _Stream._upstream
+
+    def noting(stream):
+        call = upstream(stream)
+        call.add_done_callback(lambda call: cancelled.append(call.cancelled()))
+        return call
+
+    monkeypatch.setattr(_Stream, "_upstream", noting)
+    for delay_s in (0.0, 0.05, 0.3):
+        stream = Stream(address(gateway))
+        stream.send(np.tile(SECOND, 5), start=True, outputs=("INDEX", "FRAME"))
+        for i in range(5):
+            stream.send(SECOND, str(i + 1), outputs=("INDEX", "FRAME"))
+        stream.wait_until(lambda stream=stream: stream.frames() or stream.code is not None)
+        time.sleep(delay_s)
+        stream.cancel()
+        wait_for(lambda: gateway.streams == 0)
+    wait_for(lambda: len(cancelled) >= 3)
+    assert not any(cancelled)
+
+
+def answers_the_start_and_then_hangs(requests, context):
+    first = next(requests)
+    yield final(first.id)
+    if not is_end(first):
+        for _ in requests:
+            pass
+        while context.is_active():
+            time.sleep(0.01)
+
+
+def test_a_session_whose_end_is_never_answered_is_ended_on_a_stream_of_its_own(monkeypatch):
+    """Triton drops an END together with its stream, and the model would keep the place until the session has idled."""
+    monkeypatch.setattr("avatar_server.gateway.RELEASE_S", 0.3)
+    with FakeServer(answers_the_start_and_then_hangs) as upstream:
         config = GatewayConfig(address="127.0.0.1:0", upstream=upstream.address)
         with Gateway(config) as gateway, Stream(address(gateway)) as stream:
             stream.send(start=True)
