@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar.config import FRAME_SIZE
-from avatar.head import Head
+from avatar.head import Head, Part
 from avatar.rasterizer import shading
 from avatar.rasterizer.atlas import TRANSLUCENT_PARTS, Atlas, read_texture
 from avatar.rasterizer.camera import FAR_M, NEAR_M, Camera
@@ -26,6 +26,10 @@ front."""
 
 KEY_DIRECTION = (-0.59, 0.40, 0.70)
 """Towards the key light, where avatar.toml has no `[light]`: from the subject's right and above."""
+
+HAIR_OCTAVES = 1.5
+"""Hair is drawn from a texture so much coarser than the picture: single strands do not lie on the shell that shows
+them, and what is as fine as a pixel would only be grain."""
 
 TEXTURE_FILES = ("texture.png", "texture.webp")
 
@@ -50,7 +54,7 @@ class Scene:
         same_point: [V] int32, the vertex that stands for each vertex's point.
         atlas: the texture.
         uv_texels: [V, 2] float32, texture coordinates in texels of level 0.
-        texel_area: [F] float32, twice the area of each row of `tri` in texels of level 0.
+        texel_area: [F] float32, twice the area of each row of `tri` in texels of level 0; `HAIR_OCTAVES` more of hair.
         face_table: [F, 8] float32, of `shading.face_table`.
     """
 
@@ -95,6 +99,7 @@ class Scene:
         (ax, ay), (bx, by), (cx, cy) = uv_texels[tri].transpose(1, 2, 0)
         texel_area = np.maximum(np.abs((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)), np.float32(1e-6))
         part = np.ascontiguousarray(head.part[order])
+        texel_area[part == Part.HAIR] *= np.float32(4.0**HAIR_OCTAVES)
         return cls(
             head=head,
             camera=camera,

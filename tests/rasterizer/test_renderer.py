@@ -165,6 +165,20 @@ def test_hair_thins_out_toward_its_outline(renderer):
     assert (alpha[solid] == 255).mean() > 0.99
 
 
+def test_hair_shows_less_grain_than_skin(renderer):
+    grain = np.random.default_rng(0).integers(0, 256, (512, 512, 4), np.uint8)
+    grain[..., 3] = 255
+    scene = Scene.build(renderer.scene.head, renderer.scene.camera, grain)
+    result = Renderer(scene).render(REST, STILL, REST, STILL)
+    picture = result.raster[..., :3].astype(np.float32)
+    fine = np.abs(picture - cv2.blur(picture, (3, 3))).mean(axis=2)
+    hair, skin = (
+        fine[cv2.erode((result.mask == part).astype(np.uint8), np.ones((5, 5))) > 0].mean()
+        for part in (Part.HAIR, Part.SKIN)
+    )
+    assert hair < 0.6 * skin
+
+
 def test_hair_blends_over_the_skin_by_its_alpha(renderer):
     result = renderer.render(REST, STILL, REST, STILL)
     assert (result.mask == Part.HAIR).sum() > 1000
