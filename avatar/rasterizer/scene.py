@@ -27,7 +27,7 @@ front."""
 KEY_DIRECTION = (-0.59, 0.40, 0.70)
 """Towards the key light, where avatar.toml has no `[light]`: from the subject's right and above."""
 
-HAIR_OCTAVES = 1.5
+HAIR_OCTAVES = 1.0
 """Hair is drawn from a texture so much coarser than the picture: single strands do not lie on the shell that shows
 them, and what is as fine as a pixel would only be grain."""
 
