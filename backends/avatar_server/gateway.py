@@ -299,6 +299,7 @@ class _Stream:
         under way on a stream that is cancelled, 340 KB each, and can crash.
         """
         call = self._call
+        self._sender.cancel()
         if not call.done():
             with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.TimeoutError):
                 await asyncio.wait_for(self._end_quietly(call), RELEASE_S)
@@ -312,7 +313,6 @@ class _Stream:
 
     async def _end_quietly(self, call: grpc.aio.StreamStreamCall) -> None:
         """Closes the session on its own stream and lets go by what is still answered."""
-        self._sender.cancel()
         await asyncio.wait({self._sender, *filter(None, (self._writing,))})
         if self._is_open and self._all_sent:
             await self._close_from_aside(start=False)
