@@ -37,4 +37,4 @@ def motion_vectors(image: np.ndarray, previous: np.ndarray) -> np.ndarray:
 
 def _brightness(picture: np.ndarray) -> np.ndarray:
     """[H, W] uint8: brightness over black, so that the outline counts as well."""
-    return cv2.multiply(cv2.cvtColor(picture, cv2.COLOR_RGBA2GRAY), picture[..., 3], scale=1 / 255)
+    return cv2.cvtColor(picture, cv2.COLOR_RGBA2GRAY)
