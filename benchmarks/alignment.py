@@ -21,7 +21,7 @@ from training.audio_encoder import OTHER, PHONES, PhoneHead, classes_of, phone_r
 from training.motion.alignment import align
 from training.speech_corpus import Utterance, read_shard
 
-SETS = ("kokoro", "piper", "espeak-unseen")
+SETS = ("festival", "kokoro-unseen", "piper", "espeak-unseen")
 
 VISEME_OF_CLASS = np.array([VISEME_INDEX[visemes_of(phone)[0]] for phone in PHONES] + [0])
 

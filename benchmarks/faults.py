@@ -356,8 +356,11 @@ def main(argv: list[str] | None = None) -> int:
             start_server(config) as server,
             Gateway(GatewayConfig(address="127.0.0.1:0", upstream=server.grpc_address)) as gateway,
         ):
-            outcome = soak(f"127.0.0.1:{gateway.port}", server, arguments.sessions, arguments.seed)
-            server.check()
+            try:
+                outcome = soak(f"127.0.0.1:{gateway.port}", server, arguments.sessions, arguments.seed)
+            finally:
+                # A server that died tells why; what its clients met says nothing beside that.
+                server.check()
     print("\n".join(f"{kind:<28} {number:6}" for kind, number in sorted(outcome.tally.kinds.items())))
     print("\n".join(line.as_text() for line in outcome.lines()))
     for text in (*outcome.tally.well_failed[:5], *outcome.tally.unclear[:10]):

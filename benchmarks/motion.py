@@ -262,7 +262,7 @@ CONDITIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     ", -36 dBFS": lambda audio: (audio * 10 ** (-16 / 20)).astype(np.float32),
     ", two voices": with_second_voice,
 }
-DISTURBED = "kokoro"
+DISTURBED = "festival"
 """The set that is also heard under all conditions."""
 
 WITHOUT_SPEECH: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {

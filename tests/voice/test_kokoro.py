@@ -1,9 +1,20 @@
-"""Phone times of the unseen engine."""
+"""Phone times and mixed voices of Kokoro."""
+
+import random
 
 import numpy as np
 
 from training.speech_corpus import Phone
-from training.speech_corpus.kokoro_voice import RATE_HZ, RELEASE_S, SHORTEST_S, end_with_sound
+from training.speech_corpus.kokoro_voice import (
+    HELD_OUT_VOICE,
+    RATE_HZ,
+    RELEASE_S,
+    SHORTEST_S,
+    TIMBRE,
+    VOICES,
+    Style,
+    end_with_sound,
+)
 
 
 def test_the_last_phone_before_a_pause_ends_with_its_sound():
@@ -22,3 +33,26 @@ def test_the_last_phone_before_a_pause_ends_with_its_sound():
     # A stop without release is silent and keeps its closure.
     assert np.isclose(ended[3].end_s, 1.6 + SHORTEST_S)
     assert all(a.end_s == b.start_s for a, b in zip(ended, ended[1:], strict=False))
+
+
+def test_a_mixed_voice_takes_timbre_and_prosody_in_its_own_shares_and_nothing_of_the_held_out_one():
+    rng = np.random.default_rng(0)
+    styles = {name: rng.standard_normal((3, 1, 256)).astype(np.float32) for name in VOICES}
+    styles[HELD_OUT_VOICE] = np.full((3, 1, 256), np.nan, np.float32)
+    mixed = Style(timbre=(0.0, 1.0, 0.0, 0.0), prosody=(0.5, 0.0, 0.0, 0.5)).vector(styles, 2)
+    prosody = slice(TIMBRE.stop, None)
+    first, second, last = (styles[name][2, 0] for name in (VOICES[0], VOICES[1], VOICES[3]))
+    assert mixed.shape == (1, 256) and mixed.dtype == np.float32
+    assert np.allclose(mixed[0, TIMBRE], second[TIMBRE])
+    assert np.allclose(mixed[0, prosody], 0.5 * (first + last)[prosody])
+
+
+def test_drawn_voices_differ_and_their_shares_add_up():
+    rng = random.Random(0)
+    styles = [Style.draw(rng) for _ in range(200)]
+    shares = np.array([style.timbre for style in styles] + [style.prosody for style in styles])
+    assert np.allclose(shares.sum(axis=1), 1.0)
+    assert -0.2 < shares.min() and shares.max() < 1.3
+    assert len({style.timbre for style in styles}) > 100
+    # Every voice is heard alone, too.
+    assert all(np.any(np.all(shares == row, axis=1)) for row in np.eye(len(VOICES)))

@@ -29,6 +29,9 @@ ACCENTED_SHARE = 0.4
 """Part of the sentences of Pico's other voices that are English text read by the rules of their language: their own
 phrases hold few words."""
 
+KOKORO_ENGLISH_SHARE = 0.75
+"""Part of Kokoro's sentences that are English."""
+
 ENGLISH_VOICES = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-us-nyc")
 VARIANTS = (
     "", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m6", "+m7", "+Alicia", "+Andy", "+Annie",
@@ -132,10 +135,26 @@ def espeak_sentences(seed: int, variants: tuple[str, ...] = VARIANTS) -> Iterato
 
 
 def kokoro_sentences(seed: int) -> Iterator[Utterance]:
-    """The unseen neural engine: five voices, for validation only."""
+    """The most natural engine: mixtures of four speakers in three languages; every sentence twice."""
+    rng = random.Random(seed)
+    english = text.english(seed)
+    foreign = {language: text.foreign(language, seed) for language in kokoro_voice.LANGUAGES if language != "en"}
+    while True:
+        language = "en" if rng.random() < KOKORO_ENGLISH_SHARE else rng.choice(tuple(foreign))
+        utterance = kokoro_voice.speak(
+            next(foreign.get(language, english)),
+            kokoro_voice.Style.draw(rng),
+            speed=rng.uniform(0.75, 1.2),
+            language=language,
+        )
+        yield from _twice(utterance, rng)
+
+
+def kokoro_unseen_sentences(seed: int) -> Iterator[Utterance]:
+    """A speaker of the same engine whom training never hears, for validation only."""
     rng = random.Random(seed)
     for sentence in text.english(seed):
-        yield kokoro_voice.speak(sentence, rng.choice(kokoro_voice.VOICES), speed=rng.uniform(0.85, 1.1))
+        yield kokoro_voice.speak(sentence, kokoro_voice.HELD_OUT_VOICE, speed=rng.uniform(0.85, 1.1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +173,13 @@ class Source:
 
 
 SOURCES = {
-    "flite": Source(flite_sentences, 0.2, 0.0),
-    "pico": Source(pico_sentences, 0.3, 0.0),
-    "espeak": Source(espeak_sentences, 0.2, 0.0),
-    "piper": Source(piper_sentences, 0.3, 240.0),
+    "flite": Source(flite_sentences, 0.15, 0.0),
+    "pico": Source(pico_sentences, 0.2, 0.0),
+    "espeak": Source(espeak_sentences, 0.15, 0.0),
+    "piper": Source(piper_sentences, 0.2, 240.0),
+    "kokoro": Source(kokoro_sentences, 0.3, 0.0),
     "espeak-unseen": Source(lambda seed: espeak_sentences(seed, HELD_OUT_VARIANTS), 0.0, 240.0),
-    "kokoro": Source(kokoro_sentences, 0.0, 150.0),
+    "kokoro-unseen": Source(kokoro_unseen_sentences, 0.0, 240.0),
     "festival": Source(festival_sentences, 0.0, 240.0),
 }
 

