@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import grpc
@@ -136,8 +137,8 @@ class Soak:
         self._random = random.Random(seed)
         self._half_open: list = []
 
-    async def run(self, count: int, at_once: int = 3) -> None:
-        """Runs `count` sessions in `at_once` lanes."""
+    async def run(self, count: int, at_once: int = 3, progress: Callable[[int], None] = lambda done: None) -> None:
+        """Runs `count` sessions in `at_once` lanes; tells `progress` how far it is, ten times."""
         remaining = iter(range(count))
 
         async def lane():
@@ -148,6 +149,8 @@ class Soak:
                     await channel.close()
                     channel = self._channel()
                 await self._one(channel, number)
+                if (number + 1) % max(1, count // 10) == 0:
+                    await asyncio.to_thread(progress, number + 1)
             await channel.close()
 
         await asyncio.gather(*(lane() for _ in range(at_once)))
@@ -319,7 +322,12 @@ def soak(address: str, server, count: int, seed: int = 0, at_once: int = 3) -> O
     before = memory(server)
     started_s = time.monotonic()
     run = Soak(address, seed)
-    asyncio.run(run.run(count, at_once))
+
+    def progress(done: int) -> None:
+        pss = "" if before is None else f", server {memory(server).pss_mib - before.pss_mib:+.1f} MiB"
+        print(f"{done} of {count} sessions, {time.monotonic() - started_s:.0f} s{pss}", file=sys.stderr, flush=True)
+
+    asyncio.run(run.run(count, at_once, progress))
     seconds = time.monotonic() - started_s
     left_open = _settled(server)
     return Outcome(run.tally, before, memory(server), left_open, seconds)

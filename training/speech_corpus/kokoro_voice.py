@@ -147,9 +147,7 @@ def speak(text: str, voice: str | Style, speed: float = 1.0, language: str = "en
         language: of `LANGUAGES`.
     """
     session, vocabulary, styles = _engine()
-    phonemes = "".join(
-        symbol for sentence in _phonemizer().phonemize(LANGUAGES[language], text) for symbol in sentence
-    )
+    phonemes = "".join(symbol for sentence in _phonemizer().phonemize(LANGUAGES[language], text) for symbol in sentence)
     if language == "en":
         for symbol, replacement in FROM_ENGLISH:
             phonemes = phonemes.replace(symbol, replacement)
