@@ -52,7 +52,7 @@ def test_drawn_voices_differ_and_their_shares_add_up():
     styles = [Style.draw(rng) for _ in range(200)]
     shares = np.array([style.timbre for style in styles] + [style.prosody for style in styles])
     assert np.allclose(shares.sum(axis=1), 1.0)
-    assert -0.2 < shares.min() and shares.max() < 1.3
+    assert shares.min() > -0.2 and shares.max() < 1.3
     assert len({style.timbre for style in styles}) > 100
     # Every voice is heard alone, too.
     assert all(np.any(np.all(shares == row, axis=1)) for row in np.eye(len(VOICES)))
