@@ -27,6 +27,9 @@ METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 RATE_HZ = 16_000
 FPS = 30
 PATIENCE_S = 60.0
+STILL_S = 4.0
+"""Memory that has not fallen for so long will not fall."""
+
 CLEAR = {
     grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -316,8 +319,8 @@ class Outcome:
 
 
 def soak(address: str, server, count: int, seed: int = 0, at_once: int = 3) -> Outcome:
-    """Runs `count` sessions; the first tenth of them, at least 100, warms what grows once."""
-    asyncio.run(Soak(address, seed + 1).run(max(100, count // 10), at_once))
+    """Runs `count` sessions; the first tenth of them, at least 400, warms what grows once."""
+    asyncio.run(Soak(address, seed + 1).run(max(400, count // 10), at_once))
     _settled(server)
     before = memory(server)
     started_s = time.monotonic()
@@ -334,7 +337,7 @@ def soak(address: str, server, count: int, seed: int = 0, at_once: int = 3) -> O
 
 
 def _settled(server) -> float:
-    """Sessions open once those of clients that are gone have had the time to end."""
+    """Sessions open once those of clients that are gone have had the time to end, and their frames have been freed."""
     active = 0.0
     deadline_s = time.monotonic() + 15
     while server is not None and time.monotonic() < deadline_s:
@@ -344,6 +347,12 @@ def _settled(server) -> float:
         if not active:
             break
         time.sleep(0.2)
+    # The gateway still takes in what was made for clients that are gone.
+    least_mib, fell_s = math.inf, time.monotonic()
+    while server is not None and time.monotonic() < min(deadline_s, fell_s + STILL_S):
+        if (now_mib := memory(server).pss_mib) < least_mib - 1:
+            least_mib, fell_s = now_mib, time.monotonic()
+        time.sleep(0.5)
     return active
 
 
