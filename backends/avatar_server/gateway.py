@@ -37,9 +37,8 @@ ADMIN_HEADER = "avatar-admin-key"
 TRITON_ADMIN_KEY = "admin-key"
 """Name of the key in Triton's own restriction; its header is `triton-grpc-protocol-admin-key`."""
 
-RELEASE_S = 30.0
-"""How long a stream that broke off may take to end by itself before it is cancelled: Triton never frees the frames
-that wait on a cancelled one, and three hundred of them take a slow reader seconds."""
+RELEASE_S = 5.0
+"""How long a stream that broke off may take to end by itself before it is cancelled."""
 
 SMALL_BYTES = 2048
 """Responses above this are frames, never errors or empty final responses."""
