@@ -37,7 +37,7 @@ ADMIN_HEADER = "avatar-admin-key"
 TRITON_ADMIN_KEY = "admin-key"
 """Name of the key in Triton's own restriction; its header is `triton-grpc-protocol-admin-key`."""
 
-RELEASE_S = 5.0
+RELEASE_S = 10.0
 """How long a stream that broke off may take to end by itself before it is cancelled."""
 
 SMALL_BYTES = 2048
@@ -314,10 +314,11 @@ class _Stream:
     async def _end_quietly(self, call: grpc.aio.StreamStreamCall) -> None:
         """Closes the session on its own stream and lets go by what is still answered."""
         await asyncio.wait({self._sender, *filter(None, (self._writing,))})
-        if self._is_open and self._all_sent:
-            await self._close_from_aside(start=False)
-        elif self._is_open:
+        if self._is_open and not self._all_sent:
             await call.write(self._closing(start=False))
+        elif self._may_hold_place:
+            # Also after its END: nobody wants the frames of what it still had to say.
+            await self._close_from_aside(start=not self._is_open)
         self._is_open = False
         if not self._all_sent:
             await call.done_writing()

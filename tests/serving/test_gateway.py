@@ -109,8 +109,11 @@ def test_a_client_that_is_gone_frees_its_place_at_once(gateway, metrics):
     assert time.monotonic() - started_s < 1.5, "the idle time of this server is 2 s"
 
 
-def test_a_stream_that_breaks_off_ends_by_itself_at_triton(gateway, monkeypatch):
-    """Nothing is cancelled there: Triton 2.51 loses the memory of what is under way, and can crash."""
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_a_stream_that_breaks_off_ends_by_itself_at_triton(gateway, monkeypatch, is_ended):
+    """Nothing is cancelled there: Triton 2.51 loses the memory of what is under way, and can crash. Nor is anything
+    made for nobody, were it what a session that has ended still had to say."""
+    monkeypatch.setattr("avatar_server.gateway.RELEASE_S", 2.0)
     cancelled = []
     upstream = _Stream._upstream
 
@@ -124,7 +127,7 @@ def test_a_stream_that_breaks_off_ends_by_itself_at_triton(gateway, monkeypatch)
         stream = Stream(address(gateway))
         stream.send(np.tile(SECOND, 5), start=True, outputs=("INDEX", "FRAME"))
         for i in range(5):
-            stream.send(SECOND, str(i + 1), outputs=("INDEX", "FRAME"))
+            stream.send(np.tile(SECOND, 8), str(i + 1), outputs=("INDEX", "FRAME"), end=is_ended and i == 4)
         stream.wait_until(lambda stream=stream: stream.frames() or stream.code is not None)
         time.sleep(delay_s)
         stream.cancel()
