@@ -3,15 +3,18 @@
 import random
 
 import numpy as np
+import pytest
 
 from training.speech_corpus import Phone
+from training.speech_corpus import kokoro_voice
 from training.speech_corpus.kokoro_voice import (
-    HELD_OUT_VOICE,
+    ENGLISH_VOICES,
+    FOREIGN_VOICES,
+    HELD_OUT_VOICES,
     RATE_HZ,
     RELEASE_S,
     SHORTEST_S,
     TIMBRE,
-    VOICES,
     Style,
     end_with_sound,
 )
@@ -35,24 +38,32 @@ def test_the_last_phone_before_a_pause_ends_with_its_sound():
     assert all(a.end_s == b.start_s for a, b in zip(ended, ended[1:], strict=False))
 
 
-def test_a_mixed_voice_takes_timbre_and_prosody_in_its_own_shares_and_nothing_of_the_held_out_one():
+def test_a_mixed_voice_takes_timbre_and_prosody_in_its_own_shares():
     rng = np.random.default_rng(0)
-    styles = {name: rng.standard_normal((3, 1, 256)).astype(np.float32) for name in VOICES}
-    styles[HELD_OUT_VOICE] = np.full((3, 1, 256), np.nan, np.float32)
-    mixed = Style(timbre=(0.0, 1.0, 0.0, 0.0), prosody=(0.5, 0.0, 0.0, 0.5)).vector(styles, 2)
+    styles = {name: rng.standard_normal((3, 256)).astype(np.float32) for name in "abcd"}
+    mixed = Style(timbre=(("b", 1.0),), prosody=(("a", 0.25), ("d", 0.75))).vector(styles, 2)
     prosody = slice(TIMBRE.stop, None)
-    first, second, last = (styles[name][2, 0] for name in (VOICES[0], VOICES[1], VOICES[3]))
     assert mixed.shape == (1, 256) and mixed.dtype == np.float32
-    assert np.allclose(mixed[0, TIMBRE], second[TIMBRE])
-    assert np.allclose(mixed[0, prosody], 0.5 * (first + last)[prosody])
+    assert np.allclose(mixed[0, TIMBRE], styles["b"][2, TIMBRE])
+    assert np.allclose(mixed[0, prosody], (0.25 * styles["a"][2] + 0.75 * styles["d"][2])[prosody])
 
 
-def test_drawn_voices_differ_and_their_shares_add_up():
+def test_drawn_voices_differ_their_shares_add_up_and_none_is_held_out():
     rng = random.Random(0)
-    styles = [Style.draw(rng) for _ in range(200)]
-    shares = np.array([style.timbre for style in styles] + [style.prosody for style in styles])
-    assert np.allclose(shares.sum(axis=1), 1.0)
-    assert shares.min() > -0.2 and shares.max() < 1.3
-    assert len({style.timbre for style in styles}) > 100
-    # Every voice is heard alone, too.
-    assert all(np.any(np.all(shares == row, axis=1)) for row in np.eye(len(VOICES)))
+    styles = [Style.draw(rng, language) for language in ("en", "es") for _ in range(300)]
+    mixtures = [style.timbre for style in styles] + [style.prosody for style in styles]
+    assert all(np.isclose(sum(share for _, share in mixture), 1.0) for mixture in mixtures)
+    heard = {name for mixture in mixtures for name, _ in mixture}
+    assert heard == {*ENGLISH_VOICES, *FOREIGN_VOICES} and heard.isdisjoint(HELD_OUT_VOICES)
+    assert len({style.timbre for style in styles}) > 200
+    english = sum(name in ENGLISH_VOICES for style in styles[:300] for name, _ in style.timbre)
+    assert english > 0.75 * sum(len(style.timbre) for style in styles[:300])
+    # Every third voice or so is heard alone.
+    assert sum(len(style.timbre) == 1 for style in styles) > 200
+
+
+def test_missing_voices_are_named_with_their_package(monkeypatch, tmp_path):
+    monkeypatch.setattr(kokoro_voice, "VOICES_DIR", tmp_path / "nothing")
+    kokoro_voice._styles.cache_clear()
+    with pytest.raises(FileNotFoundError, match="npm package kokoro-js"):
+        kokoro_voice._styles()

