@@ -5,8 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from training.speech_corpus import Phone
-from training.speech_corpus import kokoro_voice
+from training.speech_corpus import Phone, kokoro_voice
 from training.speech_corpus.kokoro_voice import (
     ENGLISH_VOICES,
     FOREIGN_VOICES,
