@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from avatar.head import Head, Part
 from avatar.rasterizer import ops
 from avatar.rasterizer.camera import Camera
 from training.head.bake import Sample, Texels, averaged, filled, sample_view, without_highlights
+from training.head.texture import RIM_DENSE_M, RIM_THIN_M, THIN, rim_distances_m, rim_shares
 from training.head.views import View, orbit
 
 HEAD_FILE = Path(__file__).parents[2] / "avatars" / "default" / "head.npz"
@@ -93,3 +95,35 @@ def test_filling_keeps_the_known_and_spreads_it():
     result = filled(image, known)
     np.testing.assert_array_equal(result[known], image[known])
     np.testing.assert_allclose(result[~known], 200, atol=1)
+
+
+def hair(avatar: str, size_px: int) -> tuple[Head, Texels]:
+    head = Head.load(HEAD_FILE.parents[1] / avatar / "head.npz")
+    texels = Texels.of(head, size_px)
+    return head, texels.only(head.part[texels.face] == Part.HAIR)
+
+
+def test_a_seam_of_the_atlas_is_no_rim():
+    """The shell's islands in the atlas have many outlines, the shell has one below and none on the crown."""
+    head, own = hair("default", 512)
+    distance_m = rim_distances_m(head, own)
+    place = (own.weight[..., None] * head.template[head.faces[own.face]]).sum(1)
+    crown = place[:, 1] > np.percentile(place[:, 1], 90)
+    assert distance_m.min() < 0.001
+    assert distance_m[crown].min() > 2 * RIM_THIN_M
+
+
+def test_thin_hair_fades_over_a_longer_way_than_dense_hair():
+    distance_m = np.linspace(0, RIM_THIN_M, 50)
+    thin, dense = (rim_shares(np.full(50, opacity), distance_m) for opacity in (THIN, 1.0))
+    assert thin[0] == dense[0] == 0 and thin[-1] == dense[-1] == 1
+    assert np.all(np.diff(thin) > 0) and np.all(dense >= thin)
+    assert np.all(dense[distance_m >= RIM_DENSE_M] == 1)
+
+
+@pytest.mark.parametrize("avatar", ["default", "samuel", "mei", "arjun"])
+def test_no_shell_of_hair_ends_in_a_line_across_the_skin(avatar):
+    texture = cv2.imread(str(HEAD_FILE.parents[1] / avatar / "texture.png"), cv2.IMREAD_UNCHANGED)
+    head, own = hair(avatar, len(texture))
+    opacity = texture[own.row, own.column, 3] / 255
+    assert opacity[rim_distances_m(head, own) < 0.0003].max() < 0.1

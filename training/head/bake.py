@@ -204,7 +204,8 @@ def filled(image: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.f
     half = tuple((size + 1) // 2 for size in known.shape[::-1])
     small_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
     small = cv2.resize(image * weight[..., None], half, interpolation=cv2.INTER_AREA)
-    small = small / np.maximum(small_weight, 1e-9)[..., None]
+    # OpenCV drops the axis of a single channel.
+    small = small.reshape(*small_weight.shape, -1) / np.maximum(small_weight, 1e-9)[..., None]
     coarse = filled(small.astype(np.float32), small_weight > 0)
     up = cv2.resize(coarse, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.where(known[..., None], image, up)
+    return np.where(known[..., None], image, up.reshape(image.shape))

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import tomllib
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from avatar.head import Head, Joint, Part
 from avatar.rasterizer.camera import Camera
@@ -21,7 +22,14 @@ SOLID_FROM_M, SOLID_BY_M = 0.002, 0.013
 
 
 FADE_M = 0.004
-"""Hair fades in over this much from the rim of its shell."""
+"""Hair fades in over this height above its lower edge."""
+
+RIM_THIN_M, RIM_DENSE_M = 0.012, 0.002
+"""From the rim of its shell in, hair fades in over the first where it is `THIN`, over the second where it is `DENSE`:
+what hardly covers the forehead must not show where the shell ends, but a lock that hangs down to the rim ends there."""
+
+THIN, DENSE = 0.2, 0.6
+"""Opacity in 0..1."""
 
 FAINT = 128
 """Opacity in 0..255 below which a picture does not tell the color of hair."""
@@ -70,6 +78,30 @@ def scalp_heights(head: Head, scalp_file: Path) -> NDArray[np.float64]:
     return result
 
 
+def rim_distances_m(head: Head, own: Texels) -> NDArray[np.float64]:
+    """Distance [N] of texels of the hair's shell from its rim."""
+    faces = head.faces[head.part == Part.HAIR]
+    # Vertices are doubled along the seams of the atlas, which are no rim.
+    _, welded = np.unique(np.round(head.template, 6), axis=0, return_inverse=True)
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    _, first, count = np.unique(np.sort(welded.ravel()[edges], axis=1), axis=0, return_index=True, return_counts=True)
+    start, end = head.template[edges[first[count == 1]]].swapaxes(0, 1)
+    # Edges are up to 6 mm long.
+    rim = np.concatenate([start + share * (end - start) for share in np.linspace(0, 1, 9)])
+    return cKDTree(rim).query((own.weight[..., None] * head.template[head.faces[own.face]]).sum(1))[0]
+
+
+def rim_shares(opacity: NDArray, distance_m: NDArray) -> NDArray:
+    """What is left in [0, 1] of an `opacity` in 0..1 at a distance from the shell's rim."""
+
+    def risen(over_m: float) -> NDArray:
+        share = np.clip(distance_m / over_m, 0, 1)
+        return share * share * (3 - 2 * share)
+
+    dense = np.clip((opacity - THIN) / (DENSE - THIN), 0, 1)
+    return dense * risen(RIM_DENSE_M) + (1 - dense) * risen(RIM_THIN_M)
+
+
 def bake(head: Head, views: list[View], pictures: Path, size_px: int, height: NDArray) -> NDArray[np.uint8]:
     """The atlas [size_px, size_px, 4], straight RGBA; `height` as `scalp_heights` gives it."""
     texels = Texels.of(head, size_px)
@@ -106,6 +138,11 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int, height: ND
             layer[..., 3] = blurred(
                 layer[..., 3], covered, *(blur * size_px / SIZE_PX for blur in STRAND_BLUR_PX[Part(kind)])
             )
+        if kind == Part.HAIR:
+            share = np.ones((size_px, size_px, 1), np.float32)
+            opacity = layer[own.row, own.column, 3] / 255
+            share[own.row, own.column, 0] = rim_shares(opacity, rim_distances_m(head, own))
+            layer[..., 3] *= filled(share, covered)[..., 0]
         image = np.where(
             cv2.dilate(covered.astype(np.uint8), np.ones((9, 9), np.uint8))[..., None] > 0, filled(layer, seen), image
         )
