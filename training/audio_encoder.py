@@ -1,6 +1,7 @@
 """What teaches the audio encoder to hear: the phone of every row, from the corpus' exact times."""
 
 import unicodedata
+from functools import cache
 
 import numpy as np
 import torch
@@ -68,8 +69,20 @@ class PhoneHead(nn.Module):
         return self.linear(features)
 
 
+BILABIALS = ("p", "b", "m")
+BILABIAL_WEIGHT = 2.0
+"""What a row of them counts: nothing else that is misheard shows as much on the lips."""
+
+
+@cache
+def _phone_weights() -> torch.Tensor:
+    weights = torch.ones(len(PHONES))
+    weights[[_INDEX[phone] for phone in BILABIALS]] = BILABIAL_WEIGHT
+    return weights
+
+
 def phone_loss(logits: torch.Tensor, phone: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy per row.
+    """Cross-entropy per row, `BILABIALS` by their weight.
 
     Args:
         logits: [batch, rows, phones].
@@ -78,7 +91,8 @@ def phone_loss(logits: torch.Tensor, phone: torch.Tensor) -> torch.Tensor:
     Returns:
         [batch, rows], 0 where the phone is `OTHER`.
     """
-    return nn.functional.cross_entropy(logits.transpose(1, 2), phone, ignore_index=OTHER, reduction="none")
+    weights = _phone_weights().to(logits)
+    return nn.functional.cross_entropy(logits.transpose(1, 2), phone, weights, ignore_index=OTHER, reduction="none")
 
 
 MEL_BANDS = 64

@@ -14,6 +14,7 @@ from training.audio_encoder import (  # noqa: E402
     MEL_BANDS,
     MEL_RANGE_HZ,
     OTHER,
+    BILABIAL_WEIGHT,
     PHONES,
     classes_of,
     log_mel,
@@ -64,6 +65,12 @@ def test_phone_classes():
 def test_unknown_phones_do_not_count():
     logits = torch.randn(1, 2, len(PHONES))
     assert phone_loss(logits, torch.tensor([[OTHER, 3]]))[0, 0] == 0
+
+
+def test_misheard_bilabials_cost_more():
+    logits = torch.zeros(1, 2, len(PHONES))
+    bilabial, other = phone_loss(logits, torch.tensor([[PHONES.index("b"), PHONES.index("d")]]))[0]
+    assert bilabial == pytest.approx(BILABIAL_WEIGHT * float(other)) and BILABIAL_WEIGHT > 1
 
 
 class Says(MotionNetwork):

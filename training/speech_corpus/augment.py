@@ -35,12 +35,12 @@ class AugmentConfig:
     vocal_tract: float = 0.5
     reverberation: float = 0.2
     coloring: float = 0.6
-    missing_band: float = 0.2
+    missing_band: float = 0.12
     telephone: float = 0.1
-    noise: float = 0.45
+    noise: float = 0.35
     noise_only: float = 0.15
     onset: float = 0.5
-    gaps: float = 0.15
+    gaps: float = 0.08
     snr_db: tuple[float, float] = (0.0, 35.0)
     level_db: tuple[float, float] = (-36.0, -9.0)
 
