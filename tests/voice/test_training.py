@@ -11,10 +11,10 @@ from avatar.config import WindowConfig  # noqa: E402
 from avatar.head import Head  # noqa: E402
 from avatar.networks.motion import MotionConfig, MotionNetwork  # noqa: E402
 from training.audio_encoder import (  # noqa: E402
+    BILABIAL_WEIGHT,
     MEL_BANDS,
     MEL_RANGE_HZ,
     OTHER,
-    BILABIAL_WEIGHT,
     PHONES,
     classes_of,
     log_mel,
