@@ -38,8 +38,8 @@ def arguments(config: ServerConfig, interpreter: Interpreter, backends: Path) ->
         f"--http-port={config.http_port}",
         f"--grpc-address={config.grpc_address or config.address}",
         f"--grpc-port={config.grpc_port}",
-        # What is kept for reuse keeps the pictures of its last stream: hundreds of megabytes after clients who did not
-        # read.
+        # What is kept for reuse keeps the pictures of its last stream: tens of megabytes after clients that did
+        # not read.
         "--grpc-infer-allocation-pool-size=0",
         f"--metrics-address={config.plain_address}",
         f"--metrics-port={config.metrics_port}",

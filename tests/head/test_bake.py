@@ -107,7 +107,7 @@ def test_a_seam_of_the_atlas_is_no_rim():
     """The shell's islands in the atlas have many outlines, the shell has one below and none on the crown."""
     head, own = hair("default", 512)
     distance_m = rim_distances_m(head, own)
-    place = (own.weight[..., None] * head.template[head.faces[own.face]]).sum(1)
+    place = own.interpolated(head.faces, head.template)
     crown = place[:, 1] > np.percentile(place[:, 1], 90)
     assert distance_m.min() < 0.001
     assert distance_m[crown].min() > 2 * RIM_THIN_M

@@ -72,6 +72,10 @@ class Texels:
     def only(self, mask: NDArray[np.bool_]) -> "Texels":
         return Texels(self.row[mask], self.column[mask], self.face[mask], self.weight[mask])
 
+    def interpolated(self, faces: NDArray[np.integer], values: NDArray) -> NDArray:
+        """What vertices have, `values` [V, K], at the texels [N, K]; `faces` [F, 3] as `of` saw them."""
+        return (self.weight[..., None] * values[faces[self.face]]).sum(1)
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -99,9 +103,9 @@ def sample_view(head: Head, texels: Texels, view: View, picture: NDArray, cover:
     drawn = head.faces[~np.isin(head.part, translucent)]
     kept = ~np.isin(head.part, translucent)
     depth, seen_part = _view_depth(clip, drawn, head.part[kept], width, height)
-    point = np.einsum("nk,nkd->nd", texels.weight, vertices[head.faces[texels.face]])
+    point = texels.interpolated(head.faces, vertices)
     normals = vertex_normals(vertices, head.faces)
-    normal = np.einsum("nk,nkd->nd", texels.weight, normals[head.faces[texels.face]])
+    normal = texels.interpolated(head.faces, normals)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     sight = np.asarray(view.camera.position) - point
     distance = np.linalg.norm(sight, axis=1, keepdims=True)

@@ -14,6 +14,7 @@ from avatar.rasterizer.camera import Camera
 from training.head.atlas import SIZE_PX
 from training.head.bake import LEAST_SHARE, Texels, averaged, filled, sample_view, without_highlights
 from training.head.hair import EDGE_M
+from training.head.surface import boundary_loops
 from training.head.views import View, portrait_views, render_views
 from training.render_config import RenderConfig
 
@@ -80,15 +81,13 @@ def scalp_heights(head: Head, scalp_file: Path) -> NDArray[np.float64]:
 
 def rim_distances_m(head: Head, own: Texels) -> NDArray[np.float64]:
     """Distance [N] of texels of the hair's shell from its rim."""
-    faces = head.faces[head.part == Part.HAIR]
     # Vertices are doubled along the seams of the atlas, which are no rim.
-    _, welded = np.unique(np.round(head.template, 6), axis=0, return_inverse=True)
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    _, first, count = np.unique(np.sort(welded.ravel()[edges], axis=1), axis=0, return_index=True, return_counts=True)
-    start, end = head.template[edges[first[count == 1]]].swapaxes(0, 1)
+    place, welded = np.unique(np.round(head.template, 6), axis=0, return_inverse=True)
+    loops = boundary_loops(welded.ravel()[head.faces[head.part == Part.HAIR]])
     # Edges are up to 6 mm long.
-    rim = np.concatenate([start + share * (end - start) for share in np.linspace(0, 1, 9)])
-    return cKDTree(rim).query((own.weight[..., None] * head.template[head.faces[own.face]]).sum(1))[0]
+    steps = np.linspace(0, 1, 8, endpoint=False)[:, None, None]
+    rim = [(place[loop] + steps * (np.roll(place[loop], -1, 0) - place[loop])).reshape(-1, 3) for loop in loops]
+    return cKDTree(np.concatenate(rim)).query(own.interpolated(head.faces, head.template))[0]
 
 
 def rim_shares(opacity: NDArray, distance_m: NDArray) -> NDArray:
@@ -119,7 +118,7 @@ def bake(head: Head, views: list[View], pictures: Path, size_px: int, height: ND
         if kind == Part.LASHES:
             color[:, :3] = np.average(color[:, :3], axis=0, weights=color[:, 3] * weight)
         if kind == Part.HAIR:
-            rooted, hanging = (own.weight[..., None] * height[head.faces[own.face]]).sum(1).T
+            rooted, hanging = own.interpolated(head.faces, height).T
             inside = np.clip((rooted - SOLID_FROM_M) / (SOLID_BY_M - SOLID_FROM_M), 0, 1)
             known &= (color[:, 3] > FAINT) | (inside == 0)
             color[:, 3] = np.maximum(color[:, 3], 255 * inside)

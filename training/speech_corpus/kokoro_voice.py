@@ -171,7 +171,7 @@ class Style:
         """float32 [1, 256] for a text of `row` + 1 symbols."""
 
         def mixed(shares: Shares) -> np.ndarray:
-            return sum(share * styles[name][row].ravel() for name, share in shares)
+            return sum(share * styles[name][row] for name, share in shares)
 
         vector = mixed(self.prosody)
         vector[TIMBRE] = mixed(self.timbre)[TIMBRE]
