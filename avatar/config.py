@@ -23,7 +23,10 @@ FRAME_SIZE = 512
 """Width and height in pixels of the pictures that stages exchange."""
 
 
-DENSE_WINDOW_MS = 800
+ENCODED_MS = 800
+"""Of a window, what `audio_encoder` sees again where the window before it was analyzed."""
+
+DENSE_WINDOW_MS = ENCODED_MS
 """Length of windows that come more often than by default; the motion network needs a multiple of 100."""
 
 DENSE_SLACK_MS = 10
@@ -40,20 +43,28 @@ class WindowConfig:
         lookahead_ms: audio after a frame's own time that must be there before the frame is due.
         slack_ms: how long before any of its frames is due a window is complete, at least: the time of the networks and
             of the frame's own stages. What is not slack, the networks see.
+        encoded_ms: of the end of a window, what `audio_encoder` sees where it saw the window before, too; the features
+            of what lies before that stand.
     """
 
     window_ms: int = 1500
     hop_ms: int = 100
     lookahead_ms: int = 200
     slack_ms: int = 30
+    encoded_ms: int = ENCODED_MS
 
     def __post_init__(self):
-        for name in ("window_ms", "hop_ms", "lookahead_ms"):
+        for name in ("window_ms", "hop_ms", "lookahead_ms", "encoded_ms"):
             value = getattr(self, name)
             if value <= 0 or value % FEATURE_MS:
                 raise ValueError(f"{name} must be a positive multiple of {FEATURE_MS}, got {value}")
         if self.slack_ms < 0 or (self.slack_ms + FEATURE_MS // 2) % FEATURE_MS:
             raise ValueError(f"slack_ms must be an odd multiple of {FEATURE_MS // 2}, got {self.slack_ms}")
+        if not self.hop_ms < self.encoded_ms <= self.window_ms:
+            raise ValueError(
+                f"encoded_ms must be above hop_ms and at most window_ms, {self.hop_ms} and {self.window_ms}, "
+                f"got {self.encoded_ms}"
+            )
         shortest_ms = self.hop_ms + self.slack_ms + FEATURE_MS * 3 // 2
         if self.lookahead_ms < shortest_ms:
             raise ValueError(
@@ -73,6 +84,10 @@ class WindowConfig:
     @property
     def window_samples(self) -> int:
         return self.window_ms * SAMPLE_RATE_HZ // 1000
+
+    @property
+    def encoded_samples(self) -> int:
+        return self.encoded_ms * SAMPLE_RATE_HZ // 1000
 
     @property
     def hop_samples(self) -> int:

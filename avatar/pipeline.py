@@ -17,7 +17,7 @@ from avatar.places import Places
 from avatar.playout import PLAYOUT_DELAY_S
 from avatar.rasterizer import RasterResult
 from avatar.session import Controls, Session
-from avatar.speech import Window
+from avatar.speech import Window, whole_features
 
 OUTPUTS = ("FRAME", "PACKET", "INDEX", "PTS", "AUDIO_OUT", "BLENDSHAPES", "POSE", "LANDMARKS", "VISEME", "STATE")
 PICTURES = frozenset({"FRAME", "PACKET"})
@@ -48,9 +48,9 @@ Tensor = TypeVar("Tensor")
 class Stages(Protocol[Tensor]):
     """The five stages; see docs/architecture.md for tensors. Each may be called concurrently."""
 
-    async def audio_encoder(self, audio: np.ndarray) -> Tensor: ...
+    async def audio_encoder(self, audio: np.ndarray) -> np.ndarray: ...
 
-    async def motion(self, features: Tensor) -> Motion: ...
+    async def motion(self, features: np.ndarray) -> Motion: ...
 
     async def rasterizer(
         self,
@@ -131,6 +131,7 @@ class Producer:
         self._pending: deque[asyncio.Task[Frame]] = deque()
         self._windows: deque[asyncio.Task[Motion]] = deque()
         self._stale: set[asyncio.Task] = set()
+        self._features: asyncio.Future[np.ndarray] | None = None
         self._previous: asyncio.Future[np.ndarray] | None = None
         self._shown: Controls | None = None
 
@@ -249,9 +250,21 @@ class Producer:
             task.exception()  # marked as seen: nobody waits for it any more
 
     async def _analyze(self, window: Window) -> Motion:
+        config = self._session.window
         if not window.is_active:
-            return Motion.rest(self._session.window.window_rows)
-        return await self._stages.motion(await self._stages.audio_encoder(window.audio))
+            return Motion.rest(config.window_rows)
+        # Registered before the first await: the next window's features need this one's, whatever finishes first.
+        before, done = self._features, asyncio.get_running_loop().create_future()
+        self._features = done
+        try:
+            encoded = await self._stages.audio_encoder(window.audio)
+            is_whole = len(encoded) == config.window_rows
+            features = whole_features(encoded, None if is_whole else await before, config)
+            done.set_result(features)
+        except BaseException as error:
+            _fail(done, error)
+            raise
+        return await self._stages.motion(features)
 
     async def _frame(self, controls: Controls, due_s: float) -> Frame | None:
         """None where it has become pointless before its work began."""
@@ -303,9 +316,8 @@ class Producer:
             stable = await self._stages.stabilizer(image, before, result.motion_vectors)
             done.set_result(stable)
         except BaseException as error:
-            if done is not None and not done.done():
-                done.set_exception(error)
-                done.exception()  # marked as seen: the frame's own task carries the error
+            if done is not None:
+                _fail(done, error)
             raise
         return stable, landmarks
 
@@ -319,6 +331,13 @@ class Producer:
         if self._encoder is not None:
             packet = np.frombuffer(self._encoder.encode(picture), np.uint8)
         return _without_picture(controls, due_s, landmarks, frame=picture if packet is None else None, packet=packet)
+
+
+def _fail(done: asyncio.Future, error: BaseException) -> None:
+    """Tells who waits for the result; seen or not, the task that failed carries the error."""
+    if not done.done():
+        done.set_exception(error)
+        done.exception()
 
 
 def _now_s() -> float:

@@ -15,13 +15,27 @@ from avatar.voice_activity import BLOCK_SAMPLES, VoiceActivity
 class Window:
     """Attributes:
     index: n; the window ends at `WindowConfig.end_samples(n)` on this run's clock.
-    audio: [window_samples] float32 in [-1, 1] at 16 kHz, zeros before the first and after the last sample.
+    audio: what is to be encoded of it, float32 in [-1, 1] at 16 kHz, zeros before the first and after the last sample:
+        all of it [window_samples], or its end [encoded_samples] where the window before was active, too.
     is_active: somebody may be speaking near its end; otherwise its motion is that of rest and no network need run.
     """
 
     index: int
     audio: np.ndarray
     is_active: bool
+
+
+def whole_features(encoded: np.ndarray, before: np.ndarray | None, window: WindowConfig) -> np.ndarray:
+    """The features of a whole window, [window_rows, 768].
+
+    Args:
+        encoded: [rows, 768], features of the audio that is to be encoded of it.
+        before: [window_rows, 768], features of the window before, needed where `encoded` has fewer rows than that.
+    """
+    known = window.window_rows - len(encoded)
+    if not known:
+        return encoded
+    return np.concatenate([before[window.hop_rows : window.hop_rows + known], encoded])
 
 
 class Speech:
@@ -34,6 +48,7 @@ class Speech:
         self._sent = SampleQueue(np.dtype(np.int16))
         self._audio = SampleQueue(np.dtype(np.float32))
         self._next_window = 0
+        self._was_active = False
         self._activity = VoiceActivity()
         self.ended = False
         self.track = MotionTrack(window)
@@ -73,8 +88,11 @@ class Speech:
             self._audio.forget(first)
             index = self._next_window
             self._next_window += 1
+            if self._was_active:
+                first = last - self._window.encoded_samples
             self._activity.push(self._audio.read(self._activity.blocks * BLOCK_SAMPLES, last))
-            yield Window(index, self._audio.read(first, last), self._activity.is_active)
+            self._was_active = self._activity.is_active
+            yield Window(index, self._audio.read(first, last), self._was_active)
 
     def settle(self, motion: Motion) -> None:
         """Takes the motion of the next window, in the order of `windows`."""

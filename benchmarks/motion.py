@@ -8,7 +8,7 @@ those of recorded people. A second table tells of the face beside the lips: jitt
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from avatar.motion import Motion
 from avatar.rasterizer.camera import Camera
 from avatar.session import Session
 from avatar.session_config import LOOKAHEADS_MS, SessionConfig
-from avatar.speech import Speech
+from avatar.speech import Speech, Window, whole_features
 from avatar.visemes import VISEME_INDEX
 from training.motion.lip_gap import LipGap
 from training.motion.spectrum import BANDS_HZ, SEGMENT_ROWS, velocity_power
@@ -45,25 +45,37 @@ ALIGNMENT_ROWS = 2
 SETTLED_SILENCE_ROWS = 12
 """Silence is judged from this long after speech and before it: the lips ease in and out."""
 
-Networks = Callable[[np.ndarray], Motion]
 
-
-def load_networks(repository: Path, threads: int) -> Networks:
+class Networks:
     """The two stages from the model repository, run by ONNX Runtime."""
-    import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    encoder, motion = (
-        onnxruntime.InferenceSession(str(repository / stage / "1" / "model.onnx"), options, ["CPUExecutionProvider"])
-        for stage in ("audio_encoder", "motion")
-    )
+    def __init__(self, repository: Path, threads: int):
+        import onnxruntime
 
-    def run(windows: np.ndarray) -> Motion:
-        (features,) = encoder.run(["FEATURES"], {"AUDIO": windows})
-        return Motion(*motion.run(["BLENDSHAPES", "POSE", "VISEME"], {"FEATURES": features}))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._encoder, self._motion = (
+            onnxruntime.InferenceSession(
+                str(repository / stage / "1" / "model.onnx"), options, ["CPUExecutionProvider"]
+            )
+            for stage in ("audio_encoder", "motion")
+        )
 
-    return run
+    def encode(self, audio: np.ndarray) -> np.ndarray:
+        """[samples] float32 to [rows, 768] float16."""
+        return self._encoder.run(["FEATURES"], {"AUDIO": audio[None]})[0][0]
+
+    def move(self, features: np.ndarray) -> Motion:
+        """[rows, 768] float16 to motion rows."""
+        rows = self._motion.run(["BLENDSHAPES", "POSE", "VISEME"], {"FEATURES": features[None]})
+        return Motion(*(batch[0] for batch in rows))
+
+    def motions(self, windows: Iterator[Window], config: WindowConfig) -> Iterator[Motion | None]:
+        """The motion of each window as a session gets it, None where the networks rest."""
+        features = None
+        for window in windows:
+            features = whole_features(self.encode(window.audio), features, config) if window.is_active else None
+            yield None if features is None else self.move(features)
 
 
 def stream(audio: np.ndarray, networks: Networks, window: WindowConfig) -> Motion:
@@ -71,7 +83,6 @@ def stream(audio: np.ndarray, networks: Networks, window: WindowConfig) -> Motio
 
     Args:
         audio: float32 [samples], 16 kHz.
-        networks: windows [batch, window_samples] to motion rows.
         window: where the windows lie.
 
     Returns:
@@ -81,12 +92,8 @@ def stream(audio: np.ndarray, networks: Networks, window: WindowConfig) -> Motio
     speech.push(np.round(audio * 32767).astype(np.int16))
     speech.end()
     rows = len(audio) * FEATURE_RATE_HZ // SAMPLE_RATE_HZ
-    for item in speech.windows(len(audio) / SAMPLE_RATE_HZ):
-        if not item.is_active:
-            speech.settle(Motion.rest(window.window_rows))
-            continue
-        motion = networks(item.audio[None])
-        speech.settle(Motion(motion.blendshapes[0], motion.pose[0], motion.viseme[0]))
+    for motion in networks.motions(speech.windows(len(audio) / SAMPLE_RATE_HZ), window):
+        speech.settle(motion or Motion.rest(window.window_rows))
     return Motion.unpack(np.stack([speech.track.sample((row + 0.5) / FEATURE_RATE_HZ).packed() for row in range(rows)]))
 
 
@@ -295,14 +302,10 @@ def face_measures(audio: np.ndarray, networks: Networks, head: Head, camera: Cam
     session.push(np.round(audio * 32767).astype(np.int16))
     session.end()
     controls, windows, skipped = [], 0, 0
-    while (item := next(session.windows(), None)) is not None:
+    for motion in networks.motions(session.windows(), session.window):
         windows += 1
-        if item.is_active:
-            motion = networks(item.audio[None])
-            session.settle(session.epoch, Motion(motion.blendshapes[0], motion.pose[0], motion.viseme[0]))
-        else:
-            skipped += 1
-            session.settle(session.epoch, Motion.rest(session.window.window_rows))
+        skipped += motion is None
+        session.settle(session.epoch, motion or Motion.rest(session.window.window_rows))
         controls += list(session.controls())
     poses = np.stack([c.pose for c in controls])
     face = np.stack([c.blendshapes for c in controls])
@@ -361,7 +364,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     networks, window, lips = (
-        load_networks(options.repository, options.threads),
+        Networks(options.repository, options.threads),
         WindowConfig.for_lookahead(options.lookahead_ms),
         LipGap.load(options.head),
     )

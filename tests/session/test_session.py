@@ -12,6 +12,7 @@ from avatar.errors import InvalidAudioError, InvalidParameterError, SessionNotFo
 from avatar.pipeline import Producer
 from avatar.session import EASE_FRAMES, INTERRUPTED, Session
 from avatar.session_config import LOOKAHEADS_MS, InStream, SessionConfig
+from avatar.speech import Speech
 from tests.session.fakes import BACKGROUND, CONTEXT_ROWS, SIZE, FakeStages
 
 ALL = frozenset({"FRAME", "LANDMARKS", "BLENDSHAPES"})
@@ -211,6 +212,55 @@ async def test_a_window_is_encoded_while_the_one_before_is_with_motion():
 
     frames = await play(speech_like(1, 16000), [16000], stages=Meeting(), outputs=frozenset({"VISEME"}))
     assert len(frames) == 30
+
+
+async def test_of_a_window_only_what_the_one_before_did_not_show_well_is_encoded_again():
+    class Noting(FakeStages):
+        def __init__(self):
+            super().__init__()
+            self.encoded, self.whole = [], []
+
+        async def audio_encoder(self, audio):
+            self.encoded.append(len(audio))
+            return await super().audio_encoder(audio)
+
+        async def motion(self, features):
+            self.whole.append(features)
+            return await super().motion(features)
+
+    stages, window = Noting(), WindowConfig()
+    await play(speech_like(2, 16000), [777] * 40, stages=stages, outputs=frozenset({"VISEME"}))
+    assert set(stages.encoded[1:]) == {window.encoded_samples}
+    assert stages.encoded[0] == window.window_samples
+    for before, features in zip(stages.whole, stages.whole[1:], strict=False):
+        assert len(features) == window.window_rows
+        known = window.window_rows - window.hop_rows
+        np.testing.assert_array_equal(features[:known], before[window.hop_rows :])
+
+
+async def test_after_a_pause_a_window_is_encoded_as_a_whole():
+    pause = np.zeros(4 * 16000, np.int16)
+    pcm = np.concatenate([speech_like(1, 16000), pause, speech_like(1, 16000)])
+    window, speech = WindowConfig(), Speech(16000, WindowConfig())
+    speech.push(pcm)
+    speech.end()
+    windows = list(speech.windows(speech.received_s))
+    assert any(not item.is_active for item in windows)
+    for before, item in zip(windows, windows[1:], strict=False):
+        assert len(item.audio) == (window.encoded_samples if before.is_active else window.window_samples)
+
+
+async def test_a_window_that_cannot_be_encoded_fails_those_that_wait_for_its_features():
+    class Breaking(FakeStages):
+        async def audio_encoder(self, audio):
+            await super().audio_encoder(audio)
+            if self.calls["audio_encoder"] == 3:
+                raise RuntimeError("audio_encoder broke")
+
+            return np.zeros((len(audio) // 320, 768), np.float16)
+
+    with pytest.raises(RuntimeError, match="audio_encoder broke"):
+        await asyncio.wait_for(play(speech_like(2, 16000), [], Breaking(), frozenset({"VISEME"})), 5)
 
 
 async def test_interrupt_takes_back_what_was_not_delivered_and_eases_to_rest():

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 from avatar.config import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, WindowConfig  # noqa: E402
-from benchmarks.motion import agrees_nearby, compare, load_networks, stream, summarize  # noqa: E402
+from benchmarks.motion import Networks, agrees_nearby, compare, stream, summarize  # noqa: E402
 from training.motion.lip_gap import LipGap  # noqa: E402
 from training.speech_corpus import Phone, Utterance  # noqa: E402
 
@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def networks():
-    return load_networks(PROJECT / "model_repository", threads=2)
+    return Networks(PROJECT / "model_repository", threads=2)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from avatar.config import SAMPLE_RATE_HZ, WindowConfig
 from avatar.motion import Motion
-from avatar.speech import Speech
+from avatar.speech import Speech, whole_features
 from avatar.voice_activity import BLOCK_SAMPLES, VoiceActivity, VoiceActivityConfig
 
 HELLO = Path("examples/hello.wav")
@@ -105,7 +105,7 @@ def test_resting_networks_lose_nothing():
     pcm = np.round(np.concatenate([silence, hello()[: 4 * SAMPLE_RATE_HZ], silence]) * 32767).astype(np.int16)
     window, tracks, runs = WindowConfig(), [], []
     for may_rest in (True, False):
-        speech, count = Speech(SAMPLE_RATE_HZ, window), 0
+        speech, count, features = Speech(SAMPLE_RATE_HZ, window), 0, None
         speech.push(pcm)
         speech.end()
         for item in speech.windows(speech.received_s):
@@ -113,8 +113,9 @@ def test_resting_networks_lose_nothing():
                 speech.settle(Motion.rest(window.window_rows))
                 continue
             count += 1
-            (features,) = encoder.run(["FEATURES"], {"AUDIO": item.audio[None]})
-            rows = motion.run(["BLENDSHAPES", "POSE", "VISEME"], {"FEATURES": features})
+            (encoded,) = encoder.run(["FEATURES"], {"AUDIO": item.audio[None]})
+            features = whole_features(encoded[0], features, window)
+            rows = motion.run(["BLENDSHAPES", "POSE", "VISEME"], {"FEATURES": features[None]})
             speech.settle(Motion(*(array[0] for array in rows)))
         times_s = np.arange(0.0, len(pcm) / SAMPLE_RATE_HZ - 0.02, 0.02)
         tracks.append(np.stack([speech.track.sample(time_s).blendshapes for time_s in times_s]))

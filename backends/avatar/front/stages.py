@@ -27,11 +27,11 @@ class BlsStages:
     def __init__(self, observe: Callable[[str, float], None]):
         self._observe = observe
 
-    async def audio_encoder(self, audio: np.ndarray) -> pb_utils.Tensor:
+    async def audio_encoder(self, audio: np.ndarray) -> np.ndarray:
         (features,) = await self._call("audio_encoder", {"AUDIO": audio}, "FEATURES")
-        return features
+        return _array(features)
 
-    async def motion(self, features: pb_utils.Tensor) -> Motion:
+    async def motion(self, features: np.ndarray) -> Motion:
         outputs = await self._call("motion", {"FEATURES": features}, "BLENDSHAPES", "POSE", "VISEME")
         return Motion(*map(_array, outputs))
 
