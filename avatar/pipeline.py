@@ -30,9 +30,9 @@ FRAMES_IN_FLIGHT = 4
 LIVE_FRAMES_IN_FLIGHT = 8
 """Those of one window at 60 frames a second and some that wait for their time."""
 
-HEAD_START_S = 0.02
-"""How long before it is due the work on a live frame begins, where the window comes sooner: the frames of one window
-would only hold each other up."""
+HEAD_START_S = 0.033
+"""How long before it is due the work on a live frame begins, where the window comes sooner: one frame of 30 a second.
+All frames of one window at once would only hold each other up."""
 
 PATIENCE_S = 0.5
 """A frame nobody waits for in real time goes before live ones that came so much later."""

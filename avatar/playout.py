@@ -2,7 +2,7 @@
 
 from collections import deque
 
-PLAYOUT_DELAY_S = 0.02
+PLAYOUT_DELAY_S = 0.01
 """How long after it is due a live frame leaves: the time that making it may take, so that frames leave evenly."""
 
 
