@@ -12,7 +12,7 @@ from avatar.motion import ROW_COUNT, Motion, MotionTrack  # noqa: E402
 from avatar.session_config import LOOKAHEADS_MS  # noqa: E402
 from training.motion.losses import row_weights  # noqa: E402
 from training.motion.targets import Track, join  # noqa: E402
-from training.motion.windows import WindowSampler  # noqa: E402
+from training.motion.windows import WindowSampler, encoded_pieces, whole_windows  # noqa: E402
 from training.speech_corpus.augment import HISTORY_SAMPLES, AugmentConfig, Augmenter  # noqa: E402
 
 CLEAN = AugmentConfig(
@@ -31,6 +31,17 @@ def marked_track(rows: int = 2000) -> Track:
     return Track(
         audio, blendshapes, np.zeros((rows, 6), np.float16), ones, ones, ones.astype(bool), np.arange(0, rows, 200)
     )
+
+
+@pytest.mark.parametrize("lookahead_ms", LOOKAHEADS_MS)
+def test_rows_of_pieces_make_up_the_window(lookahead_ms):
+    window = WindowConfig.for_lookahead(lookahead_ms)
+    rows = torch.arange(3.0 * window.window_rows).reshape(3, -1)
+    audio = rows.repeat_interleave(FEATURE_HOP_SAMPLES, dim=1)
+    pieces = encoded_pieces(audio, window.encoded_samples)
+    assert pieces.shape[1] == window.encoded_samples
+    encoded = pieces.unflatten(1, (-1, FEATURE_HOP_SAMPLES))[..., :1]
+    assert torch.equal(whole_windows(encoded, window.window_rows)[..., 0], rows)
 
 
 def test_sound_and_targets_stay_together_at_every_speed():

@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from avatar.config import WindowConfig
 from avatar.networks.audio_encoder import AudioEncoder, small_config
 from avatar.networks.motion import MotionConfig, MotionNetwork
 from training.audio_encoder import PhoneHead, SpectrumHead, distillation_loss, phone_loss, spectrum_loss
 from training.motion.adversary import Adversary
 from training.motion.losses import WINDOWS, MotionLoss
 from training.motion.sync.contrast import SyncLoss
-from training.motion.windows import Batch, WindowSampler
+from training.motion.windows import Batch, WindowSampler, encoded_pieces, whole_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ class TrainConfig:
 
 SPECTRUM_WEIGHT = 0.05
 """Of the spectrum beside the other losses, where training began with it: the convolutions must not forget it."""
+
+
+WHOLE_EVERY = 10
+"""Every so many steps the encoder sees the whole of long windows, as in a session it does of those after a rest; else
+what a session encodes at once."""
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:
@@ -190,8 +196,10 @@ class Trainer:
 
     def _losses(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """Of what is trained at this time."""
-        encoder = self.networks["audio_encoder"]
-        normalized = encoder.normalize(batch.audio)
+        encoder, rows = self.networks["audio_encoder"], batch.phone.shape[1]
+        is_whole = self.step % WHOLE_EVERY == 0
+        audio = batch.audio if is_whole else encoded_pieces(batch.audio, WindowConfig().encoded_samples)
+        normalized = encoder.normalize(audio)
         convolved = encoder.convolve(normalized)
         parts: dict[str, float] = {}
         beside = convolved.new_zeros(())
@@ -201,7 +209,7 @@ class Trainer:
             beside = SPECTRUM_WEIGHT * spectrum
         if self.progress < self.config.spectrum_share:
             return spectrum, parts
-        features = encoder.transform(convolved).float()
+        features = whole_windows(encoder.transform(convolved).float(), rows)
         if self.teacher is not None:
             distillation = distillation_loss(features, self.teacher(batch.audio).float())
             parts["distillation"] = float(distillation.detach())

@@ -41,6 +41,29 @@ class Batch:
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
+def encoded_pieces(audio: torch.Tensor, piece_samples: int) -> torch.Tensor:
+    """What the audio encoder sees of windows that are longer than what a session encodes at once.
+
+    Args:
+        audio: [batch, samples], at most twice as long as a piece.
+
+    Returns:
+        [batch, samples] where that is no longer than a piece, else the beginnings, then the ends,
+        [2 * batch, piece_samples].
+    """
+    if audio.shape[1] <= piece_samples:
+        return audio
+    return torch.cat([audio[:, :piece_samples], audio[:, -piece_samples:]])
+
+
+def whole_windows(rows: torch.Tensor, window_rows: int) -> torch.Tensor:
+    """Features [batch, window_rows, width] of those of `encoded_pieces`; where both know a row, the end counts."""
+    if rows.shape[1] == window_rows:
+        return rows
+    begins, ends = rows.chunk(2)
+    return torch.cat([begins[:, : window_rows - ends.shape[1]], ends], dim=1)
+
+
 def _sampled(audio: np.ndarray, places: np.ndarray) -> np.ndarray:
     """int16 [samples] at fractional `places`, float32 in [-1, 1], linear between samples."""
     begin = np.floor(places).astype(int)
