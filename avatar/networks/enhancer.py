@@ -218,11 +218,9 @@ class Enhancer(nn.Module):
 
     def _folded(self, raster: Tensor) -> Tensor:
         """[batch, height, width, 4] uint8 -> [batch, 16, height, width / 4] float, 0 to 255."""
-        return self._folded_bytes(raster).to(self.stem.weight.dtype)
-
-    def _folded_bytes(self, raster: Tensor) -> Tensor:
         height, width = _size(raster)
-        return raster.reshape(-1, height, width // BLOCK_PX, 4 * BLOCK_PX).permute(0, 3, 1, 2)
+        folded = raster.reshape(-1, height, width // BLOCK_PX, 4 * BLOCK_PX).permute(0, 3, 1, 2)
+        return folded.to(self.stem.weight.dtype)
 
     def _folded_parts(self, mask: Tensor) -> Tensor:
         """[batch, height, width] uint8 -> [batch, 4, height, width / 4] uint8."""

@@ -256,7 +256,6 @@ async def test_a_window_that_cannot_be_encoded_fails_those_that_wait_for_its_fea
             await super().audio_encoder(audio)
             if self.calls["audio_encoder"] == 3:
                 raise RuntimeError("audio_encoder broke")
-
             return np.zeros((len(audio) // 320, 768), np.float16)
 
     with pytest.raises(RuntimeError, match="audio_encoder broke"):
