@@ -73,9 +73,10 @@ def environment(config: ServerConfig, interpreter: Interpreter) -> dict[str, str
     variables.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Many threads hand pictures to each other: with an arena for each of them glibc keeps twice the memory.
     variables.setdefault("MALLOC_ARENA_MAX", "2")
-    # Pictures of a megabyte come and go with every frame: pages that are given back have to be cleared again.
+    # Pictures of a megabyte come and go with every frame: pages that are given back have to be cleared again. What a
+    # burst needed is given back.
     variables.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 << 20))
-    variables.setdefault("MALLOC_TRIM_THRESHOLD_", str(128 << 20))
+    variables.setdefault("MALLOC_TRIM_THRESHOLD_", str(16 << 20))
     # The stub takes the environment of the first python3 on PATH.
     variables["PATH"] = os.pathsep.join((str(interpreter.python.parent), os.environ.get("PATH", "/usr/bin:/bin")))
     libraries = (
