@@ -26,8 +26,9 @@ FRAME_SIZE = 512
 ENCODED_MS = 800
 """Of a window, what `audio_encoder` sees again where the window before it was analyzed."""
 
-DENSE_WINDOW_MS = ENCODED_MS
-"""Length of windows that come more often than by default; the motion network needs a multiple of 100."""
+DENSE_WINDOW_MS, DENSE_ENCODED_MS = 800, 500
+"""Length of windows that come more often than by default, and what is encoded of it again; the motion network needs a
+multiple of 100."""
 
 DENSE_SLACK_MS = 10
 """Of those, whose look-ahead is too short to give more of it away."""
@@ -79,7 +80,7 @@ class WindowConfig:
         hop_ms = min(cls().hop_ms, lookahead_ms // 2)
         if hop_ms == cls().hop_ms:
             return cls(lookahead_ms=lookahead_ms)
-        return cls(DENSE_WINDOW_MS, hop_ms, lookahead_ms, DENSE_SLACK_MS)
+        return cls(DENSE_WINDOW_MS, hop_ms, lookahead_ms, DENSE_SLACK_MS, DENSE_ENCODED_MS)
 
     @property
     def window_samples(self) -> int:

@@ -20,8 +20,10 @@ class MotionConfig:
     """Sizes of the motion network.
 
     Attributes:
-        width: of the GRU's input and of the attention, even.
-        gru_layers: bidirectional, each direction `width / 2` wide.
+        width: of the GRU's input and of the attention.
+        gru_layers: bidirectional.
+        gru_width: of both directions together, even. On a CPU a GRU goes row by row, each of which reads all recurrent
+            weights: its time grows with the square.
         coarse_rows: rows in one group of the coarse attention, divides `rows`.
         coarse_width: of the coarse attention.
         coarse_layers: pre-norm transformer layers over the groups.
@@ -33,6 +35,7 @@ class MotionConfig:
 
     width: int = 512
     gru_layers: int = 2
+    gru_width: int = 256
     coarse_rows: int = 5
     coarse_width: int = 768
     coarse_layers: int = 2
@@ -110,7 +113,8 @@ class MotionNetwork(nn.Module):
         width = config.width
         self.project = nn.Sequential(nn.LayerNorm(FEATURE_DIM), nn.Linear(FEATURE_DIM, width), nn.GELU())
         self.positions = nn.Parameter(torch.randn(config.rows, width) * 0.02)
-        self.gru = nn.GRU(width, width // 2, config.gru_layers, batch_first=True, bidirectional=True)
+        self.gru = nn.GRU(width, config.gru_width // 2, config.gru_layers, batch_first=True, bidirectional=True)
+        self.widen = nn.Linear(config.gru_width, width)
         self.coarse = CoarseAttention(config)
         self.attention = nn.Sequential(
             *(TemporalAttention(width, config.attention_heads) for _ in range(config.attention_layers))
@@ -126,7 +130,7 @@ class MotionNetwork(nn.Module):
         """Before the output functions, for the losses; see `forward`."""
         # Windows end at the same place, however long they are.
         rows = self.project(features) + self.positions[self.config.rows - features.shape[1] :]
-        rows = rows + self.gru(rows)[0]
+        rows = rows + self.widen(self.gru(rows)[0])
         rows = self.norm(self.attention(self.coarse(rows)))
         return self.blendshapes(rows), self.pose(rows), self.viseme(rows)
 

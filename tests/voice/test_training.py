@@ -28,7 +28,7 @@ from training.motion.sync.contrast import SyncLoss  # noqa: E402
 from training.motion.sync.network import SyncConfig, SyncNetwork  # noqa: E402
 from training.motion.sync.train import SyncTrainConfig, SyncTrainer  # noqa: E402
 from training.motion.targets import track_of  # noqa: E402
-from training.motion.train import TrainConfig, Trainer, learning_rate  # noqa: E402
+from training.motion.train import WHOLE_EVERY, TrainConfig, Trainer, learning_rate  # noqa: E402
 from training.motion.windows import SHARES, WindowSampler  # noqa: E402
 from training.speech_corpus import Phone, write_shard  # noqa: E402
 from training.speech_corpus.augment import AugmentConfig  # noqa: E402
@@ -365,6 +365,11 @@ def test_windows_match_the_motion_network():
     config = MotionConfig()
     assert config.rows == WindowConfig().window_rows == max(window.window_rows for window in WINDOWS)
     assert all(window.window_rows % config.coarse_rows == 0 for window in WINDOWS)
+
+
+def test_the_encoder_sees_windows_of_every_length_whole_now_and_then():
+    seen = {WINDOWS[step % len(WINDOWS)].window_rows for step in range(0, 100, WHOLE_EVERY)}
+    assert seen == {window.window_rows for window in WINDOWS}
 
 
 def test_the_last_rows_of_a_batch(track):

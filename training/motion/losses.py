@@ -32,7 +32,7 @@ class LossWeights:
     """What each loss counts in the sum.
 
     `closure` against `lip_gap` sets from which likelihood of an m, b, p on the lips close: here from about one in
-    fifteen.
+    eighteen.
     """
 
     coefficients: float = 25.0
@@ -40,7 +40,7 @@ class LossWeights:
     acceleration: float = 20.0
     landmarks: float = 0.5
     lip_gap: float = 1.0
-    closure: float = 2.5
+    closure: float = 3.0
     pose: float = 0.5
     viseme: float = 0.6
     phone: float = 0.5

@@ -66,9 +66,9 @@ SPECTRUM_WEIGHT = 0.05
 """Of the spectrum beside the other losses, where training began with it: the convolutions must not forget it."""
 
 
-WHOLE_EVERY = 10
-"""Every so many steps the encoder sees the whole of long windows, as in a session it does of those after a rest; else
-what a session encodes at once."""
+WHOLE_EVERY = 9
+"""Every so many steps the encoder sees windows as a whole, as in a session it does of those after a rest; else what a
+session encodes at once. Odd, so that windows of both lengths have their turn."""
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:
@@ -194,11 +194,11 @@ class Trainer:
         )
         partial.replace(self.checkpoint)
 
-    def _losses(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
-        """Of what is trained at this time."""
+    def _losses(self, batch: Batch, window: WindowConfig) -> tuple[torch.Tensor, dict[str, float]]:
+        """Of what is trained at this time, on windows of one kind."""
         encoder, rows = self.networks["audio_encoder"], batch.phone.shape[1]
         is_whole = self.step % WHOLE_EVERY == 0
-        audio = batch.audio if is_whole else encoded_pieces(batch.audio, WindowConfig().encoded_samples)
+        audio = batch.audio if is_whole else encoded_pieces(batch.audio, window.encoded_samples)
         normalized = encoder.normalize(audio)
         convolved = encoder.convolve(normalized)
         parts: dict[str, float] = {}
@@ -244,7 +244,7 @@ class Trainer:
         batch = sampler.batch(self.config.batch_size).tail(window.window_rows).to(self.device)
         self.networks.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
-            total, parts = self._losses(batch)
+            total, parts = self._losses(batch, window)
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.networks.parameters(), self.config.gradient_norm)
