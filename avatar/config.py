@@ -27,8 +27,8 @@ ENCODED_MS = 800
 """Of a window, what `audio_encoder` sees again where the window before it was analyzed."""
 
 DENSE_WINDOW_MS, DENSE_ENCODED_MS = 800, 500
-"""Length of windows that come more often than by default, and what is encoded of it again; the motion network needs a
-multiple of 100."""
+"""Length of windows that come more often than by default, for the motion network a multiple of 100, and what is encoded
+of it again."""
 
 DENSE_SLACK_MS = 10
 """Of those, whose look-ahead is too short to give more of it away."""
