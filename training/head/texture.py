@@ -101,12 +101,16 @@ def rim_shares(opacity: NDArray, distance_m: NDArray) -> NDArray:
     return dense * risen(RIM_DENSE_M) + (1 - dense) * risen(RIM_THIN_M)
 
 
-def bake(head: Head, views: list[View], pictures: Path, size_px: int, height: NDArray) -> NDArray[np.uint8]:
-    """The atlas [size_px, size_px, 4], straight RGBA; `height` as `scalp_heights` gives it."""
+def bake(
+    head: Head, views: list[View], pictures: Path, before: NDArray[np.uint8], parts: set[Part], height: NDArray
+) -> NDArray[np.uint8]:
+    """The atlas [S, S, 4], straight RGBA, that `before` is once `parts` are baked; `height` as `scalp_heights` gives
+    it."""
+    size_px = len(before)
     texels = Texels.of(head, size_px)
     part = head.part[texels.face]
-    image = np.zeros((size_px, size_px, 4), np.float32)
-    for kind in np.unique(head.part):
+    image = before.astype(np.float32)
+    for kind in sorted(parts):
         own = texels.only(part == kind)
         chosen = [view for view in views if Part(kind) in view.parts]
         samples = []
@@ -161,16 +165,24 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=12, help="paths per pixel")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", type=int, default=SIZE_PX, help="width and height of the texture, px")
+    parser.add_argument(
+        "--parts", nargs="+", choices=[part.name for part in Part], help="bake these into the texture that is there"
+    )
     arguments = parser.parse_args()
     config = RenderConfig(
         arguments.person, arguments.avatar, arguments.scalp, samples=arguments.samples, threads=arguments.threads
     )
     pictures = arguments.pictures or Path(".data/head") / arguments.person / "views"
     head = Head.load(config.avatar / "head.npz")
-    views = avatar_views(config.avatar, head)
-    render_views(views, pictures, config, arguments.scale)
-    texture = bake(head, views, pictures, arguments.size, scalp_heights(head, config.scalp))
     target, partial = config.avatar / "texture.png", config.avatar / "texture.partial.png"
+    parts = {Part(kind) for kind in np.unique(head.part)}
+    before = np.zeros((arguments.size, arguments.size, 4), np.uint8)
+    if arguments.parts:
+        parts = {Part[name] for name in arguments.parts}
+        before = read(config.avatar, "texture")
+    views = [view for view in avatar_views(config.avatar, head) if parts & set(view.parts)]
+    render_views(views, pictures, config, arguments.scale)
+    texture = bake(head, views, pictures, before, parts, scalp_heights(head, config.scalp))
     cv2.imwrite(str(partial), cv2.cvtColor(texture, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     partial.replace(target)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

@@ -114,7 +114,7 @@ def pico_sentences(seed: int) -> Iterator[Utterance]:
 
 
 def espeak_sentences(seed: int, variants: tuple[str, ...] = VARIANTS) -> Iterator[Utterance]:
-    """Formant synthesis in ten languages with changed pace, pitch and formants."""
+    """Formant synthesis in thirteen languages with changed pace, pitch and formants."""
     rng = random.Random(seed)
     english = text.english(seed)
     foreign = {language: text.foreign(language, seed) for language in text.PHRASES}

@@ -1,4 +1,4 @@
-"""Sentences to speak: our own prose from templates, lists of dictionary words, and words of nine more languages."""
+"""Sentences to speak: our own prose from templates, lists of dictionary words, and words of twelve more languages."""
 
 import random
 from collections.abc import Iterator
