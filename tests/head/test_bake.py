@@ -10,7 +10,7 @@ from avatar.head import Head, Part
 from avatar.rasterizer import ops
 from avatar.rasterizer.camera import Camera
 from training.head.bake import Sample, Texels, averaged, filled, sample_view, without_highlights
-from training.head.texture import RIM_DENSE_M, RIM_THIN_M, THIN, rim_distances_m, rim_shares
+from training.head.texture import RIM_DENSE_M, RIM_THIN_M, THIN, bake, rim_distances_m, rim_shares
 from training.head.views import View, orbit
 
 HEAD_FILE = Path(__file__).parents[2] / "avatars" / "default" / "head.npz"
@@ -71,6 +71,17 @@ def test_covered_pixels_do_not_count(head):
     texels = texels.only(head.part[texels.face] == Part.SKIN)
     cover = np.full((640, 640), 255, np.uint8)
     assert sample_view(head, texels, view, picture_of(head, view), cover).weight.max() == 0
+
+
+def test_parts_that_are_not_baked_stay_as_they_are(head, tmp_path):
+    view = View("front", (Part.SKIN,), orbit(0, 0, 13), size=(640, 640))
+    cv2.imwrite(str(tmp_path / "front.png"), cv2.cvtColor(picture_of(head, view), cv2.COLOR_RGBA2BGRA))
+    before = np.random.default_rng(0).integers(0, 255, (256, 256, 4), np.uint8)
+    after = bake(head, [view], tmp_path, before, {Part.SKIN}, np.zeros((len(head.template), 2)))
+    texels = Texels.of(head, 256)
+    other, skin = (texels.only(mask) for mask in ((head.part[texels.face] == p) for p in (Part.HAIR, Part.SKIN)))
+    np.testing.assert_array_equal(after[other.row, other.column], before[other.row, other.column])
+    assert (after[skin.row, skin.column] != before[skin.row, skin.column]).any(1).mean() > 0.95
 
 
 def test_average_weighs_color_by_alpha():

@@ -137,6 +137,39 @@ def test_time_warping_finds_a_stretched_sound_again():
     assert np.abs(match - (2 * np.arange(60) + 0.5)).max() <= 2
 
 
+def test_labelled_recordings_keep_their_times_and_tell_soft_phones(tmp_path):
+    from scipy.io import wavfile
+
+    from training.speech_corpus.labelled_recordings import VOICE, labelled
+
+    voice = tmp_path / VOICE
+    for folder in ("etc", "wav", "lab"):
+        (voice / folder).mkdir(parents=True)
+    sentences = [f'( ru_{number:04d} "Пята, пят+а." )' for number in range(1, 12)]
+    (voice / "etc/txt.done.data").write_text("\n".join(sentences), encoding="utf-8")
+    pcm = np.zeros(16_000, np.int16)
+    pcm[8_000:12_000] = 16_384 * np.sin(np.arange(4_000))
+    for name in ("ru_0001", "ru_0011"):
+        wavfile.write(voice / "wav" / f"{name}.wav", 16_000, pcm)
+        lines = ("separator ;", "#", "0.5 125 pau", "0.6 125 pp", "0.75 125 aa", "1.0 125 pau")
+        (voice / "lab" / f"{name}.lab").write_text("\n".join(lines))
+    first, second = labelled(tmp_path)
+    assert [phone.ipa for phone in first.phones] == ["", "pʲ", "a", ""]
+    assert [phone.stress for phone in first.phones] == [0, 0, 2, 0]
+    closed = first.phones[1]
+    edge_s = np.flatnonzero(np.abs(first.audio) > 0.1)[0] / 16_000
+    assert abs(closed.start_s - edge_s) < 0.002 and abs(closed.end_s - closed.start_s - 0.1) < 1e-6
+    assert first.text == "Пята, пята." and first.voice.startswith("recorded:")
+    np.testing.assert_array_equal(first.audio, second.audio)
+
+
+def test_labelled_recordings_say_what_to_install(tmp_path):
+    from training.speech_corpus.labelled_recordings import labelled
+
+    with pytest.raises(FileNotFoundError, match="festvox-ru"):
+        next(labelled(tmp_path))
+
+
 def test_a_breath_lies_in_the_silence_before_speech():
     from training.speech_corpus.pauses import with_breath
 

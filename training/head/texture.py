@@ -36,7 +36,7 @@ FAINT = 128
 """Opacity in 0..255 below which a picture does not tell the color of hair."""
 
 BESIDE_PX = 80
-STRAND_BLUR_PX = {Part.LASHES: (14.0, 3.0), Part.HAIR: (4.0, 4.0)}
+STRAND_BLUR_PX = {Part.LASHES: (14.0, 3.0), Part.HAIR: (1.0, 1.0)}
 """Across and along: opacity is the average coverage, finer than which a frame shows none of the strands."""
 
 

@@ -13,6 +13,7 @@ from training.speech_corpus import (
     festival_voice,
     flite_voice,
     kokoro_voice,
+    labelled_recordings,
     pico_voice,
     piper_voice,
     recordings,
@@ -232,10 +233,12 @@ def main(arguments: list[str] | None = None) -> None:
         print("\n".join(islice(text.english(0), options.show_text)))
         return
     if options.recordings:
-        for language in recordings.SPEAKERS:
-            path = options.out / "validation" / f"recorded-{language}-000.npz"
+        sets = {language: recordings.aligned(options.recordings, language) for language in recordings.SPEAKERS}
+        sets["ru-read"] = labelled_recordings.labelled(options.recordings)
+        for name, recorded in sets.items():
+            path = options.out / "validation" / f"recorded-{name}-000.npz"
             path.parent.mkdir(parents=True, exist_ok=True)
-            utterances = list(islice(recordings.aligned(options.recordings, language), RECORDED_PROMPTS))
+            utterances = list(islice(recorded, RECORDED_PROMPTS))
             write_shard(path, utterances)
             print(f"{path}: {len(utterances)} prompts, {sum(u.duration_s for u in utterances):.0f} s", flush=True)
         return

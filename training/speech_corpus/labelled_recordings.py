@@ -1,5 +1,6 @@
-"""A recorded Russian speaker with the phone labels of the voice that was made of him. Only tests use them: Russian stays
-a language that training never hears.
+"""A recorded Russian speaker, with the phone labels of the voice that was made of him.
+
+Only tests use them: Russian stays a language that training never hears.
 
 Needs Debian's `festvox-ru`, unpacked or installed: the 620 sentences, read by one man, from which Festival's voice
 `msu_ru_nsh` takes its units, under a permissive licence (Nickolay V. Shmyrev, 2005).
