@@ -10,8 +10,8 @@ from avatar.head import Head, Part
 from avatar.rasterizer import ops
 from avatar.rasterizer.camera import Camera
 from training.head.bake import Sample, Texels, averaged, filled, sample_view, without_highlights
-from training.head.texture import RIM_DENSE_M, RIM_THIN_M, THIN, bake, rim_distances_m, rim_shares
-from training.head.views import View, orbit
+from training.head.texture import BAND_M, RIM_DENSE_M, RIM_THIN_M, THIN, bake, rim_distances_m, rim_shares
+from training.head.views import HAIRLINE, View, orbit
 
 HEAD_FILE = Path(__file__).parents[2] / "avatars" / "default" / "head.npz"
 
@@ -82,6 +82,25 @@ def test_parts_that_are_not_baked_stay_as_they_are(head, tmp_path):
     other, skin = (texels.only(mask) for mask in ((head.part[texels.face] == p) for p in (Part.HAIR, Part.SKIN)))
     np.testing.assert_array_equal(after[other.row, other.column], before[other.row, other.column])
     assert (after[skin.row, skin.column] != before[skin.row, skin.column]).any(1).mean() > 0.95
+
+
+def test_the_hair_near_its_edge_shows_the_skin_between_strands(head, tmp_path):
+    front = orbit(0, 0, 13)
+    views = [View("hair", (Part.HAIR,), front, size=(640, 640)), View(HAIRLINE, (Part.HAIR,), front, size=(640, 640))]
+    colors = {"hair": (30, 20, 10), HAIRLINE: (50, 100, 200)}
+    for name, color in colors.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((640, 640, 4), (*color, 255), np.uint8))
+    # Heights grow upward from the lowest hair that the camera sees.
+    height_m = np.repeat(head.template[:, 1:2] - head.template[:, 1].max() + 0.06, 2, axis=1)
+    baked = bake(head, views, tmp_path, np.zeros((256, 256, 4), np.uint8), {Part.HAIR}, height_m)
+    texels = Texels.of(head, 256)
+    texels = texels.only(head.part[texels.face] == Part.HAIR)
+    height_m, (_, _, toward) = (texels.interpolated(head.faces, v).T for v in (height_m, head.template))
+    low, high = ((toward > 0.06) & mask for mask in (height_m[0] < BAND_M[0], height_m[0] > BAND_M[1]))
+    assert low.sum() > 20 and high.sum() > 20
+    color = baked[texels.row, texels.column, :3].astype(int)
+    assert np.median(np.abs(color[low] - (200, 100, 50)).max(1)) <= 2
+    assert np.median(np.abs(color[high] - (10, 20, 30)).max(1)) <= 2
 
 
 def test_average_weighs_color_by_alpha():

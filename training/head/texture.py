@@ -15,12 +15,16 @@ from training.head.atlas import SIZE_PX
 from training.head.bake import LEAST_SHARE, Texels, averaged, filled, sample_view, without_highlights
 from training.head.hair import EDGE_M
 from training.head.surface import boundary_loops
-from training.head.views import View, portrait_views, render_views
+from training.head.views import HAIRLINE, View, portrait_views, render_views
 from training.render_config import RenderConfig
 
 SOLID_FROM_M, SOLID_BY_M = 0.002, 0.013
 """Hair turns opaque over these heights of the scalp above the hairline: there is no skin behind it further up."""
 
+
+BAND_M = (0.008, 0.020)
+"""Up to the first height above the hair's lower edge the shell shows strands and the skin between them, as the hairline's view
+has them; from the second on hair alone. Here the shell lies close to the skin."""
 
 FADE_M = 0.004
 """Hair fades in over this height above its lower edge."""
@@ -101,6 +105,12 @@ def rim_shares(opacity: NDArray, distance_m: NDArray) -> NDArray:
     return dense * risen(RIM_DENSE_M) + (1 - dense) * risen(RIM_THIN_M)
 
 
+def hairline_shares(hanging: NDArray) -> NDArray:
+    """How much [N] in [0, 1] of the shell's look comes from the hairline's view, at heights above the lower edge of the
+    hair."""
+    return np.clip((BAND_M[1] - hanging) / (BAND_M[1] - BAND_M[0]), 0, 1)
+
+
 def bake(
     head: Head, views: list[View], pictures: Path, before: NDArray[np.uint8], parts: set[Part], height: NDArray
 ) -> NDArray[np.uint8]:
@@ -112,7 +122,7 @@ def bake(
     image = before.astype(np.float32)
     for kind in sorted(parts):
         own = texels.only(part == kind)
-        chosen = [view for view in views if Part(kind) in view.parts]
+        chosen = [view for view in views if Part(kind) in view.parts and view.name != HAIRLINE]
         samples = []
         for view in chosen:
             cover = read(pictures, view.covered_by)[..., 3] if view.covered_by else None
@@ -126,6 +136,12 @@ def bake(
             inside = np.clip((rooted - SOLID_FROM_M) / (SOLID_BY_M - SOLID_FROM_M), 0, 1)
             known &= (color[:, 3] > FAINT) | (inside == 0)
             color[:, 3] = np.maximum(color[:, 3], 255 * inside)
+            for view in views:
+                if view.name == HAIRLINE:
+                    whole = sample_view(head, own, view, read(pictures, view.name))
+                    share = hairline_shares(hanging) * (whole.weight > 0)
+                    color += share[:, None] * (whole.color - color)
+                    known |= share > 0
             color[:, 3] *= np.clip((hanging + EDGE_M) / FADE_M, 0, 1)
         seen = np.zeros((size_px, size_px), bool)
         seen[own.row, own.column] = known

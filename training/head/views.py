@@ -19,6 +19,9 @@ SOLID = (Part.SKIN, Part.TEETH, Part.TONGUE, Part.MOUTH)
 STRANDS = ("hair", "baby_hair", "lashes")
 """What the renderer leaves out where a solid part is pictured."""
 
+HAIRLINE = "hairline"
+"""View of the hair and of the skin between its strands."""
+
 BODY = ("skin", "eyes", "teeth", "tongue", "mouth", "brows", "clothes")
 
 
@@ -105,6 +108,7 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
         camera = front if yaw_deg == pitch_deg == 0 else orbit(yaw_deg, pitch_deg, head_fov_deg)
         yield View(f"hair{yaw_deg:+d}{pitch_deg:+d}", (Part.HAIR,), camera, weight=8.0 if camera is front else 1e-5,
                    hidden=("lashes",), holdout=BODY)  # fmt: skip
+    yield View(HAIRLINE, (Part.HAIR,), front, hidden=("lashes",))
     for name, expression in {"lashes": {}, "lashes_closed": {"eyeBlink": 1.0}}.items():
         yield View(name, (Part.LASHES,), eye_camera, eye_size, expression, 1.0 if not expression else 0.05,
                    hidden=("hair", "baby_hair", "scalp"), holdout=BODY)  # fmt: skip
