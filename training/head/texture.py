@@ -23,8 +23,8 @@ SOLID_FROM_M, SOLID_BY_M = 0.002, 0.013
 
 
 BAND_M = (0.008, 0.020)
-"""Up to the first height above the hair's lower edge the shell shows strands and the skin between them, as the hairline's view
-has them; from the second on hair alone. Here the shell lies close to the skin."""
+"""Up to the first height above the hair's lower edge the shell shows strands and the skin between them, as the
+hairline's view has them; from the second on hair alone. Here the shell lies close to the skin."""
 
 FADE_M = 0.004
 """Hair fades in over this height above its lower edge."""
