@@ -157,14 +157,14 @@ def bake(
             layer[..., 3] = blurred(
                 layer[..., 3], covered, *(blur * size_px / SIZE_PX for blur in STRAND_BLUR_PX[Part(kind)])
             )
+        layer = filled(layer, seen)
         if kind == Part.HAIR:
+            # After the filling, which would carry the opacity of what is inside to the rim.
             share = np.ones((size_px, size_px, 1), np.float32)
             opacity = layer[own.row, own.column, 3] / 255
             share[own.row, own.column, 0] = rim_shares(opacity, rim_distances_m(head, own))
             layer[..., 3] *= filled(share, covered)[..., 0]
-        image = np.where(
-            cv2.dilate(covered.astype(np.uint8), np.ones((9, 9), np.uint8))[..., None] > 0, filled(layer, seen), image
-        )
+        image = np.where(cv2.dilate(covered.astype(np.uint8), np.ones((9, 9), np.uint8))[..., None] > 0, layer, image)
         print(f"{Part(kind).name}: {len(own.row)} texels, {known.mean():.1%} seen", flush=True)
     return np.clip(image + 0.5, 0, 255).astype(np.uint8)
 
