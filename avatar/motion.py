@@ -13,6 +13,10 @@ from avatar.visemes import VISEME_INDEX
 
 POSE_COUNT = 6
 ROW_COUNT = BLENDSHAPE_COUNT + POSE_COUNT + VISEME_COUNT
+SMOOTHING = (0.25, 0.5, 0.25)
+"""Weights of a row and of those beside it in its window: what rises and falls from row to row (25 Hz) goes, half of 12
+Hz stays. A closure of the lips holds three rows at least, so its middle stays closed."""
+
 FADE_ROWS = 2
 """Rows over which the track passes from one window to the next (40 ms)."""
 
@@ -53,7 +57,8 @@ class MotionTrack:
     Window n settles the hop_rows rows up to row n·hop_rows, which begin `lead_rows` before its end: every settled row
     had at least `lookahead_ms - slack_ms - hop_ms` of audio after its centre, and any time t is settled once the audio
     up to t + lookahead_ms - slack_ms is there. The first FADE_ROWS of them are cross-faded from window n-1, which
-    removes the step that two windows' different contexts would leave.
+    removes the step that two windows' different contexts would leave. Before that all are smoothed inside their window,
+    which costs no look-ahead: the row after is there.
     """
 
     def __init__(self, window: WindowConfig):
@@ -69,7 +74,7 @@ class MotionTrack:
 
     def add(self, motion: Motion) -> None:
         """Takes the motion of the next window: [window_rows, ...] each."""
-        packed = motion.packed()
+        packed = smoothed(motion.packed())
         hop = self._window.hop_rows
         first = (self._windows - 1) * hop + 1
         local = self._window.window_rows - self._window.lead_rows
@@ -106,6 +111,14 @@ class MotionTrack:
         if stale > 256:
             self._rows = self._rows[stale:].copy()
             self._first_row += stale
+
+
+def smoothed(rows: np.ndarray) -> np.ndarray:
+    """A window's rows [R, ...] by `SMOOTHING`; the first and the last as they are."""
+    before, own, after = (np.float32(weight) for weight in SMOOTHING)
+    result = rows.copy()
+    result[1:-1] = before * rows[:-2] + own * rows[1:-1] + after * rows[2:]
+    return result
 
 
 def _position(time_s: float) -> float:

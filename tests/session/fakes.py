@@ -9,12 +9,11 @@ from avatar.motion import Motion
 from avatar.pipeline import RasterResult
 
 SIZE = 16
-CONTEXT_ROWS = 1
-"""Rows of motion that a row sees on either side: within what every merged row had."""
 
 
 class FakeStages:
-    """audio_encoder: mean level of each 20 ms. motion: a row sees its neighbors on both sides."""
+    """audio_encoder: mean level of each 20 ms. motion: each row by itself, since the track smooths over the rows
+    on both sides: together within what every merged row had."""
 
     def __init__(self, jitter: np.random.Generator | None = None, fail_at: int | None = None):
         self._jitter = jitter
@@ -35,10 +34,9 @@ class FakeStages:
     async def motion(self, features):
         await self._work("motion")
         level = features[:, 0].astype(np.float32)
-        context = np.convolve(level, np.ones(2 * CONTEXT_ROWS + 1, np.float32) / (2 * CONTEXT_ROWS + 1), "same")
         rows = len(level)
-        blendshapes = np.repeat(np.clip(context, 0, 1)[:, None], 52, 1)
-        pose = np.repeat((0.1 * context)[:, None], 6, 1)
+        blendshapes = np.repeat(np.clip(level, 0, 1)[:, None], 52, 1)
+        pose = np.repeat((0.1 * level)[:, None], 6, 1)
         viseme = np.zeros((rows, 20), np.float32)
         viseme[:, 0] = level < 0.05
         viseme[:, 1] = 1 - viseme[:, 0]

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from avatar.config import WindowConfig
 from avatar.errors import InvalidAudioError, InvalidParameterError, SessionNotFoundError
+from avatar.motion import SMOOTHING, Motion, smoothed
 from avatar.pipeline import Producer
 from avatar.session import EASE_FRAMES, INTERRUPTED, Session
 from avatar.session_config import LOOKAHEADS_MS, InStream, SessionConfig
 from avatar.speech import Speech
-from tests.session.fakes import BACKGROUND, CONTEXT_ROWS, SIZE, FakeStages
+from tests.session.fakes import BACKGROUND, SIZE, FakeStages
 
 ALL = frozenset({"FRAME", "LANDMARKS", "BLENDSHAPES"})
 
@@ -181,16 +182,27 @@ async def test_the_networks_rest_in_silence():
 
 
 async def test_windows_merge_to_the_offline_result():
-    """With a network whose context fits the look-ahead, windows must leave no trace: streaming equals the whole file
-    at once."""
+    """Where network and smoothing together see no further than the look-ahead, windows must leave no trace: streaming
+    equals the whole file at once."""
     pcm = speech_like(3, 16000)
     frames = await play(pcm, [1234] * 30, outputs=frozenset({"VISEME"}), fps=50)
     level = np.abs(pcm.astype(np.float32) / 32768).reshape(-1, 320).mean(1).astype(np.float16).astype(np.float32)
-    kernel = np.ones(2 * CONTEXT_ROWS + 1, np.float32) / (2 * CONTEXT_ROWS + 1)
-    rows = np.convolve(level, kernel, "same")
+    rows = np.convolve(level, SMOOTHING, "same")
     expected = np.interp(np.arange(len(frames)) / 50, (np.arange(len(rows)) + 0.5) / 50, rows)
     # Coefficient 30 carries the level alone: neither blinks nor gaze nor emotion touch it.
     np.testing.assert_allclose([frame.blendshapes[30] for frame in frames], expected, atol=1e-5)
+
+
+def test_smoothing_takes_what_changes_from_row_to_row_and_leaves_rest_and_closures():
+    rest = Motion.rest(20).packed()
+    np.testing.assert_array_equal(smoothed(rest), rest)
+    trembling = rest.copy()
+    trembling[::2, 17] = 0.1
+    np.testing.assert_allclose(smoothed(trembling)[1:-1, 17], 0.05, atol=1e-7)
+    # Open lips that meet for 60 ms: the middle of the closure stays closed.
+    closing = np.full((9, 1), 6.0, np.float32)
+    closing[3:6] = -0.7
+    assert smoothed(closing)[4, 0] == np.float32(-0.7)
 
 
 async def test_a_window_is_encoded_while_the_one_before_is_with_motion():
