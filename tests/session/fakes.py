@@ -12,8 +12,8 @@ SIZE = 16
 
 
 class FakeStages:
-    """audio_encoder: mean level of each 20 ms. motion: each row by itself, since the track smooths over the rows
-    on both sides: together within what every merged row had."""
+    """audio_encoder: mean level of each 20 ms. motion: each row by itself. The track's smoothing adds a row of context
+    on both sides, which is as much as every merged row had."""
 
     def __init__(self, jitter: np.random.Generator | None = None, fail_at: int | None = None):
         self._jitter = jitter

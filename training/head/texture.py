@@ -136,12 +136,11 @@ def bake(
             inside = np.clip((rooted - SOLID_FROM_M) / (SOLID_BY_M - SOLID_FROM_M), 0, 1)
             known &= (color[:, 3] > FAINT) | (inside == 0)
             color[:, 3] = np.maximum(color[:, 3], 255 * inside)
-            for view in views:
-                if view.name == HAIRLINE:
-                    whole = sample_view(head, own, view, read(pictures, view.name))
-                    share = hairline_shares(hanging) * (whole.weight > 0)
-                    color += share[:, None] * (whole.color - color)
-                    known |= share > 0
+            hairline = next(view for view in views if view.name == HAIRLINE)
+            whole = sample_view(head, own, hairline, read(pictures, HAIRLINE))
+            share = hairline_shares(hanging) * (whole.weight > 0)
+            color += share[:, None] * (whole.color - color)
+            known |= share > 0
             color[:, 3] *= np.clip((hanging + EDGE_M) / FADE_M, 0, 1)
         seen = np.zeros((size_px, size_px), bool)
         seen[own.row, own.column] = known
@@ -182,7 +181,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", type=int, default=SIZE_PX, help="width and height of the texture, px")
     parser.add_argument(
-        "--parts", nargs="+", choices=[part.name for part in Part], help="bake these into the texture that is there"
+        "--parts", nargs="+", choices=[part.name for part in Part if part], help="bake these into the texture there is"
     )
     arguments = parser.parse_args()
     config = RenderConfig(

@@ -31,8 +31,7 @@ WINDOWS = tuple(WindowConfig.for_lookahead(lookahead_ms) for lookahead_ms in LOO
 class LossWeights:
     """What each loss counts in the sum.
 
-    `closure` against `lip_gap` sets from which likelihood of an m, b, p on the lips close: here from about one in
-    eighteen.
+    `closure` against `lip_gap` sets from which likelihood of an m, b, p on the lips close.
     """
 
     coefficients: float = 25.0
