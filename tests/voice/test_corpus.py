@@ -127,16 +127,6 @@ def test_another_speaker_says_the_same_at_the_same_times():
     assert level[18:33].min() > 5 * level[2:12].max()
 
 
-def test_time_warping_finds_a_stretched_sound_again():
-    from training.speech_corpus.recordings import _warp
-
-    rng = np.random.default_rng(0)
-    steps = rng.standard_normal((60, 26)).cumsum(axis=0)
-    slow = np.repeat(steps, 2, axis=0)
-    match = _warp(steps, slow + 0.05 * rng.standard_normal(slow.shape))
-    assert np.abs(match - (2 * np.arange(60) + 0.5)).max() <= 2
-
-
 def test_labelled_recordings_keep_their_times_and_tell_soft_phones(tmp_path):
     from scipy.io import wavfile
 

@@ -29,7 +29,7 @@ from training.motion.sync.network import SyncConfig, SyncNetwork  # noqa: E402
 from training.motion.sync.train import SyncTrainConfig, SyncTrainer  # noqa: E402
 from training.motion.targets import track_of  # noqa: E402
 from training.motion.train import WHOLE_EVERY, TrainConfig, Trainer, learning_rate  # noqa: E402
-from training.motion.windows import SHARES, WindowSampler  # noqa: E402
+from training.motion.windows import SHARES, WindowSampler, shares_with  # noqa: E402
 from training.speech_corpus import Phone, write_shard  # noqa: E402
 from training.speech_corpus.augment import AugmentConfig  # noqa: E402
 
@@ -359,6 +359,17 @@ def test_every_source_of_training_speech_has_its_part_of_the_windows():
     sources = pytest.importorskip("training.speech_corpus.__main__").SOURCES
     assert set(SHARES) == {name for name, source in sources.items() if source.share > 0}
     assert sum(SHARES.values()) == pytest.approx(1.0)
+
+
+def test_recorded_people_have_a_part_only_on_request_and_never_those_of_the_tests():
+    assert shares_with(0.0) == SHARES
+    shares = shares_with(0.25)
+    assert sum(shares.values()) == pytest.approx(1.0)
+    people = {name: share for name, share in shares.items() if name not in SHARES}
+    assert set(people) == {"recorded-en", "recorded-es", "recorded-fr"}
+    assert sum(people.values()) == pytest.approx(0.25)
+    with pytest.raises(ValueError, match=r"in \[0, 1\), got 1"):
+        shares_with(1.0)
 
 
 def test_windows_match_the_motion_network():

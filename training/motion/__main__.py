@@ -23,7 +23,7 @@ from training.motion.sync.contrast import SyncLoss
 from training.motion.sync.train import load_judge
 from training.motion.targets import Corpus, Track, track_of
 from training.motion.train import TrainConfig, Trainer
-from training.motion.windows import SHARES, WindowSampler
+from training.motion.windows import WindowSampler, shares_with
 from training.speech_corpus.augment import AugmentConfig
 
 QUICK_MINUTES = 0.4
@@ -76,6 +76,12 @@ def main(arguments: list[str] | None = None) -> None:
         "--adversary", choices=("motion", "motion+sound"), help="what a discriminator of predicted motion sees"
     )
     parser.add_argument("--adversary-weight", type=float, default=TrainConfig().adversary_weight)
+    parser.add_argument(
+        "--recorded-share",
+        type=float,
+        default=0.0,
+        help="part of the windows from recorded people, whose licence the weights then carry (docs/data.md)",
+    )
     parser.add_argument("--bfloat16", action="store_true", help="faster where the processor has it")
     parser.add_argument("--compiled", action="store_true", help="a quarter faster, needs a C++ compiler")
     parser.add_argument("--targets-only", action="store_true", help="make the targets and stop")
@@ -89,7 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
         tracks, shares = [quick_track()], [1.0]
     else:
         folder = options.speech / "train"
-        corpus = Corpus(folder, options.out / "targets", SHARES)
+        corpus = Corpus(folder, options.out / "targets", shares_with(options.recorded_share))
         if not corpus.refresh():
             parser.error(f"no speech in {folder}: run `python -m training.speech_corpus --out {options.speech}` first")
         tracks, shares = corpus.tracks, corpus.shares

@@ -9,10 +9,26 @@ import torch
 from avatar.config import FEATURE_HOP_SAMPLES, WindowConfig
 from training.motion.targets import Track
 from training.speech_corpus.augment import HISTORY_SAMPLES, AugmentConfig, Augmenter
+from training.speech_corpus.recordings import ADAPTATION
 
 SHARES = {"kokoro": 0.45, "piper": 0.18, "flite": 0.14, "pico": 0.15, "espeak": 0.08}
 """Part of the windows by source, of those that there is speech of: natural voices count more. Speech of a source that
 is not named here is not trained on."""
+
+
+def shares_with(recorded: float) -> dict[str, float]:
+    """`SHARES`, and recorded people's part of all windows.
+
+    Args:
+        recorded: in [0, 1). Weights that learn from these recordings carry their licence (docs/data.md).
+    """
+    if not 0.0 <= recorded < 1.0:
+        raise ValueError(f"the share of recorded people must be in [0, 1), got {recorded}")
+    if not recorded:
+        return SHARES
+    people = {f"recorded-{language}": recorded / len(ADAPTATION) for language in ADAPTATION}
+    return {source: (1.0 - recorded) * share for source, share in SHARES.items()} | people
+
 
 BEGINS_SHARE, ENDS_SHARE = 0.15, 0.05
 """Windows in which the audio begins or ends: outside of it are zeros, as in a session."""

@@ -219,6 +219,35 @@ def build(source_name: str, split: str, total_s: float, out: Path) -> None:
         number += 1
 
 
+def write_recordings(folder: Path, out: Path, phones: Path, repository: Path) -> None:
+    """Test sets of recorded people, and shards of their other prompts, which training takes on request only.
+
+    Args:
+        folder: where the packages were unpacked.
+        out: of the corpus.
+        phones: see `training.alignment`.
+        repository: whose audio encoder the phone model reads.
+    """
+    from training.alignment import PhoneModel, align_speaker, shipped_encoder
+
+    model = PhoneModel.load(phones, shipped_encoder(repository))
+    sets = {"en": list(recordings.aligned_english(folder))}
+    for language in recordings.SPEAKERS:
+        if language not in sets:
+            aligned = align_speaker(list(recordings.recordings(folder, language)), language, model)
+            sets[language] = [utterance for utterance in aligned if utterance is not None]
+    sets["ru-read"] = list(labelled_recordings.labelled(folder))
+    for name, utterances in sets.items():
+        parts = {"validation": utterances[:RECORDED_PROMPTS]}
+        if name in recordings.ADAPTATION:
+            parts["train"] = utterances[RECORDED_PROMPTS:]
+        for split, part in parts.items():
+            path = out / split / f"recorded-{name}-000.npz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_shard(path, part)
+            print(f"{path}: {len(part)} prompts, {sum(u.duration_s for u in part):.0f} s", flush=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.speech_corpus", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(".data/speech"), help="folder for the shards")
@@ -227,20 +256,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--recordings", type=Path, metavar="FOLDER", help="make the test sets of recorded people from here and stop"
     )
+    parser.add_argument(
+        "--phones", type=Path, default=Path(".data/alignment.npz"), help="phone model of training.alignment"
+    )
+    parser.add_argument("--repository", type=Path, default=Path("model_repository"), help="whose encoder it reads")
     parser.add_argument("--show-text", type=int, metavar="N", help="print N sentences and stop")
     options = parser.parse_args(arguments)
     if options.show_text:
         print("\n".join(islice(text.english(0), options.show_text)))
         return
     if options.recordings:
-        sets = {language: recordings.aligned(options.recordings, language) for language in recordings.SPEAKERS}
-        sets["ru-read"] = labelled_recordings.labelled(options.recordings)
-        for name, recorded in sets.items():
-            path = options.out / "validation" / f"recorded-{name}-000.npz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            utterances = list(islice(recorded, RECORDED_PROMPTS))
-            write_shard(path, utterances)
-            print(f"{path}: {len(utterances)} prompts, {sum(u.duration_s for u in utterances):.0f} s", flush=True)
+        write_recordings(options.recordings, options.out, options.phones, options.repository)
         return
     for name in options.sources:
         build(name, "validation", SOURCES[name].validation_s, options.out)

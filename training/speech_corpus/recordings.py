@@ -1,7 +1,7 @@
-"""Recorded people with phone times by forced alignment. Only tests use them.
+"""Recorded people whose words are known.
 
 Needs the unpacked Debian packages `asterisk-core-sounds-<language>` (transcripts) and `-g722` (sound), CC-BY-SA-3.0:
-no weights are made from them.
+the weights that ship know nothing of them.
 """
 
 import gzip
@@ -14,17 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from avatar.config import SAMPLE_RATE_HZ
-from training.speech_corpus import espeak_voice
 from training.speech_corpus.flite_voice import IPA
 from training.speech_corpus.store import Phone, Utterance, conform
 
 SPEAKERS = {"en": "en_US_f_Allison", "es": "es_MX_f_Allison", "fr": "fr_CA_f_June", "it": "it_IT_m_Carlo",
             "ru": "ru_RU_f_IvrvoiceRU"}  # fmt: skip
+ADAPTATION = ("en", "es", "fr")
+"""Languages whose recordings a user may adapt to; Italian and Russian are for tests alone."""
+
 SHORTEST_WORDS = 3
 """Shorter prompts are single digits and letters."""
 
 FRAME_S = 0.01
-"""Of pocketsphinx and of the time warping."""
+"""Of pocketsphinx."""
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -118,64 +120,9 @@ def align_english(recording: Recording) -> Utterance | None:
     return Utterance(audio, conformed, recording.text, f"recorded:{recording.speaker}")
 
 
-def _cepstra(audio: np.ndarray) -> np.ndarray:
-    """[frames, 26] mel cepstra and their slopes every 10 ms, mean and variance removed."""
-    from scipy.fft import dct
-
-    hop, length = int(FRAME_S * SAMPLE_RATE_HZ), 400
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(audio, (length // 2, length)), length)[::hop]
-    frames = frames[: max(1, len(audio) // hop)] * np.hanning(length)
-    power = np.abs(np.fft.rfft(frames, 512, axis=1)) ** 2
-    edges = 700 * (10 ** (np.linspace(50, 2750, 28) / 2595) - 1)
-    frequency_hz = np.fft.rfftfreq(512, 1 / SAMPLE_RATE_HZ)[:, None]
-    rising = (frequency_hz - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - frequency_hz) / (edges[2:] - edges[1:-1])
-    mel = np.log(power @ np.maximum(0, np.minimum(rising, falling)) + 1e-5)
-    cepstra = dct(mel, axis=1, norm="ortho")[:, :13]
-    cepstra = np.concatenate([cepstra, 2 * np.gradient(cepstra, axis=0)], axis=1)
-    return (cepstra - cepstra.mean(axis=0)) / (cepstra.std(axis=0) + 1e-6)
-
-
-def _warp(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """For every frame of `ours` [N, D] the frame of `theirs` [M, D] beside it [N], by dynamic time warping.
-
-    Sakoe, Chiba, "Dynamic programming algorithm optimization for spoken word recognition", IEEE TASSP 26(1), 1978.
-    """
-    cost = np.sqrt(np.maximum(0, (ours**2).sum(1)[:, None] + (theirs**2).sum(1) - 2 * ours @ theirs.T))
-    n, m = cost.shape
-    total = np.full((n + 1, m + 1), np.inf)
-    total[0, 0] = 0.0
-    for diagonal in range(2, n + m + 1):
-        i = np.arange(max(1, diagonal - m), min(n, diagonal - 1) + 1)
-        j = diagonal - i
-        best = np.minimum(np.minimum(total[i - 1, j], total[i, j - 1]), total[i - 1, j - 1] + 0.2 * cost[i - 1, j - 1])
-        total[i, j] = cost[i - 1, j - 1] + best
-    match, i, j = np.zeros(n, int), n, m
-    while i > 0 and j > 0:
-        match[i - 1] = j - 1
-        step = np.argmin([total[i - 1, j - 1], total[i - 1, j], total[i, j - 1]])
-        i, j = i - (step != 2), j - (step != 1)
-    return match
-
-
-def align_by_synthesis(recording: Recording, voice: str, rate_wpm: int = 150) -> Utterance:
-    """Phone times by warping espeak-ng's synthesis of the same text onto the recording, for languages without an
-    acoustic model."""
-    spoken = espeak_voice.speak(recording.text, voice, rate_wpm)
-    match = _warp(_cepstra(spoken.audio), _cepstra(recording.audio))
-    last = len(match) - 1
-
-    def warped_s(time_s: float) -> float:
-        return float(match[min(last, int(time_s / FRAME_S))]) * FRAME_S
-
-    phones = [Phone(p.ipa, warped_s(p.start_s), warped_s(p.end_s), p.stress) for p in spoken.phones]
-    audio, conformed = conform(recording.audio, SAMPLE_RATE_HZ, phones)
-    return Utterance(audio, conformed, recording.text, f"recorded:{recording.speaker}")
-
-
-def aligned(folder: Path, language: str) -> Iterator[Utterance]:
-    """Recordings of a language that could be aligned."""
-    for recording in recordings(folder, language):
-        utterance = align_english(recording) if language == "en" else align_by_synthesis(recording, language)
+def aligned_english(folder: Path) -> Iterator[Utterance]:
+    """English recordings that could be aligned."""
+    for recording in recordings(folder, "en"):
+        utterance = align_english(recording)
         if utterance is not None:
             yield utterance
