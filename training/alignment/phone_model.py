@@ -84,7 +84,7 @@ class PhoneModel:
         for _ in range(steps):
             chosen = torch.randint(len(features), (2048,), generator=generator)
             logits = features[chosen] / deviation @ weight.T + bias
-            loss = nn.functional.cross_entropy(logits, phone[chosen], label_smoothing=0.1)
+            loss = nn.functional.cross_entropy(logits, phone[chosen])
             loss = loss + 0.005 * (weight - begin).square().sum()
             optimizer.zero_grad()
             loss.backward()
