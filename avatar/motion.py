@@ -13,10 +13,9 @@ from avatar.visemes import VISEME_INDEX
 
 POSE_COUNT = 6
 ROW_COUNT = BLENDSHAPE_COUNT + POSE_COUNT + VISEME_COUNT
-SMOOTHING = (0.075, 0.85, 0.075)
-"""Weights of a row and of those beside it in its window: takes 30 % of what rises and falls from row to row (25 Hz). A
-closure of the lips holds three rows at least, so its middle stays closed. More of it follows the teacher closer on
-average, and leaves lips apart at the shortest closures (docs/motion.md)."""
+SMOOTHING = (0.25, 0.5, 0.25)
+"""Weights of a row and of those beside it in its window: takes all that changes from row to row (25 Hz), half of what
+does so at 12.5 Hz. A closure of the lips holds three rows at least, so its middle stays closed."""
 
 FADE_ROWS = 2
 """Rows over which the track passes from one window to the next (40 ms)."""

@@ -1,6 +1,7 @@
 """The corpus as one long track with its targets, cached per shard."""
 
 import hashlib
+import os
 import zlib
 from dataclasses import dataclass, fields
 from functools import cache
@@ -97,7 +98,8 @@ def load_track(shard: Path, cache: Path) -> Track:
     path = cache / f"{shard.parent.name}-{shard.stem}-{_fingerprint()}.npz"
     if not path.exists():
         track = track_of(read_shard(shard), zlib.crc32(shard.stem.encode()))
-        partial = path.with_suffix(".partial.npz")
+        # Two trainings may make the same targets at once.
+        partial = path.with_suffix(f".{os.getpid()}.partial.npz")
         np.savez(partial, **{field.name: getattr(track, field.name) for field in fields(Track)})
         partial.replace(path)
         print(f"{path.name}: {len(track)} rows", flush=True)
