@@ -16,7 +16,8 @@ import torch
 from avatar.config import FEATURE_HOP_SAMPLES, FEATURE_MS
 from avatar.visemes import VISEME_INDEX, visemes_of
 from benchmarks.motion import closures, table
-from training.alignment import PhoneModel, align_speaker, shipped_encoder
+from training.alignment.forced import align_speaker
+from training.alignment.phone_model import PhoneModel, shipped_encoder
 from training.audio_encoder import BILABIALS, PHONES, phone_rows
 from training.speech_corpus import Utterance, pico_voice, read_shard, text
 from training.speech_corpus.recordings import Recording

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from avatar.motion import SMOOTHING
 from tests.serving.stream import Stream
 
 RATE_HZ = 16_000
@@ -98,8 +99,11 @@ def test_sessions_with_windows_of_different_lengths_share_the_networks(toy_serve
             assert [r.error for r in stream.responses if r.error] == []
             jaws.append(np.array([frame["BLENDSHAPES"][JAW_OPEN] for frame in stream.frames()]))
         assert [len(jaw) for jaw in jaws] == [45, 45, 45]
-        # The toy networks know nothing beyond one row.
-        np.testing.assert_allclose(jaws[0], jaws[1], atol=1e-3)
+        # The toy networks know nothing beyond one row, so the windows differ only in the last row of a short one, which
+        # has none after it to be averaged with.
+        loudness = np.abs(pcm / 32768).reshape(-1, RATE_HZ // 50).mean(axis=1)
+        np.testing.assert_allclose(jaws[0], jaws[1], rtol=0, atol=SMOOTHING[0] * np.abs(np.diff(loudness, 2)).max())
+        assert np.abs(jaws[0] - jaws[1]).mean() < 1e-3
         np.testing.assert_array_equal(jaws[0], jaws[2])
     finally:
         for stream in streams:

@@ -228,7 +228,8 @@ def write_recordings(folder: Path, out: Path, phones: Path, repository: Path) ->
         phones: see `training.alignment`.
         repository: whose audio encoder the phone model reads.
     """
-    from training.alignment import PhoneModel, align_speaker, shipped_encoder
+    from training.alignment.forced import align_speaker
+    from training.alignment.phone_model import PhoneModel, shipped_encoder
 
     model = PhoneModel.load(phones, shipped_encoder(repository))
     sets = {"en": list(recordings.aligned_english(folder))}
