@@ -66,6 +66,8 @@ def test_the_model_learns_which_direction_is_which_phone_and_moves_with_the_spea
     assert np.array_equal(again.log_likelihood(features[:50]), model.log_likelihood(features[:50]))
     with pytest.raises(FileNotFoundError, match=r"python -m training\.alignment"):
         PhoneModel.load(tmp_path / "none.npz", encoder)
+    with pytest.raises(ValueError, match="fitted to another"):
+        PhoneModel.load(tmp_path / "model.npz", AudioEncoder(small_config()).eval())
 
 
 @needs_espeak

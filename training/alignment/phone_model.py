@@ -1,5 +1,6 @@
 """How likely each phone is in each row: a linear reading of the audio encoder's features."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,14 @@ FLOOR = 1e-4
 PRIOR_POWER, PRIOR_FLOOR = 0.3, 1e-3
 """How far the likelihood of a phone is freed from how frequent it was in training (Bourlard and Morgan,
 "Connectionist Speech Recognition", 1994, with the power 1)."""
+
+
+def fingerprint(encoder: AudioEncoder) -> str:
+    """Of its weights."""
+    digest = hashlib.sha256()
+    for values in encoder.state_dict().values():
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +108,8 @@ class PhoneModel:
     def save(self, path: Path) -> None:
         """Writes all but the encoder to an `.npz`."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **{name: getattr(self, name).numpy() for name in STORED})
+        arrays = {name: getattr(self, name).numpy() for name in STORED}
+        np.savez(path, encoder=fingerprint(self.encoder), **arrays)
 
     @classmethod
     def load(cls, path: Path, encoder: AudioEncoder) -> "PhoneModel":
@@ -107,10 +117,16 @@ class PhoneModel:
 
         Raises:
             FileNotFoundError: if there is none.
+            ValueError: if it was fitted to another encoder, whose features it would misread.
         """
         if not path.exists():
             raise FileNotFoundError(f"no phone model at {path}: make it with `python -m training.alignment`")
         with np.load(path) as arrays:
+            if str(arrays["encoder"]) != fingerprint(encoder):
+                raise ValueError(
+                    f"a phone model reads the encoder it was fitted to, {path} was fitted to another: make it "
+                    "again with `python -m training.alignment`"
+                )
             return cls(encoder, *(torch.from_numpy(arrays[name]) for name in STORED))
 
 
