@@ -34,7 +34,7 @@ Float = NDArray[np.float32]
 
 
 class Part(IntEnum):
-    """What a triangle belongs to: the values of `Head.part` and of the rasterizer's `MASK`."""
+    """What a triangle belongs to: the values of `Head.part` and, but for the last, of the rasterizer's `MASK`."""
 
     BACKGROUND = 0
     SKIN = 1
@@ -45,6 +45,8 @@ class Part(IntEnum):
     LASHES = 6
     HAIR = 7
     CLOTHES = 8
+    HAIR_FIN = 9
+    """Loose ends of strands at the hair's outline; `HAIR` in `MASK`."""
 
 
 class Joint(IntEnum):

@@ -10,7 +10,7 @@ from avatar.head import Part
 from avatar.rasterizer import coverage, mipmap
 from avatar.rasterizer.shading import LEVELS_PER_OCTAVE
 
-TRANSLUCENT_PARTS = (Part.LASHES, Part.HAIR)
+TRANSLUCENT_PARTS = (Part.LASHES, Part.HAIR, Part.HAIR_FIN)
 """Parts whose alpha in the texture counts; all others are opaque."""
 
 

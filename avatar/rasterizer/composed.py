@@ -50,19 +50,29 @@ def render(
     ).astype(np.float32)
 
     surface = _layer(scene, backend, clip, attributes, np.flatnonzero(facing[: scene.opaque_count] > 0), level)
-    translucent = scene.opaque_count + np.flatnonzero(facing[scene.opaque_count :] != 0)
+    translucent = scene.opaque_count + np.flatnonzero(facing[scene.opaque_count : scene.fins_from] != 0)
+    fins = scene.fins_from + np.flatnonzero(facing[scene.fins_from :] > 0)
     layer = _layer(scene, backend, clip, attributes, translucent, level, behind=surface["depth"])
     second = _layer(scene, backend, clip, attributes, translucent, level, behind=surface["depth"], front=layer["rast"])
+    fin = _layer(scene, backend, clip, attributes, fins, level, behind=surface["depth"])
     surface["color"][..., :3] = np.minimum(surface["color"][..., :3] * surface["light"], 255)
     surface["color"][..., 3] = np.where(surface["face"] >= 0, 255, 0)
+    fin["color"] *= np.clip(fin["light"], 0, 1)
     for item in (layer, second):
         item["color"] *= np.where(surface["face"][..., None] < 0, np.clip(item["light"], 0, 1), 1)
     alpha = layer["color"][..., 3:]
     seen_through = np.where(alpha < coverage.NEARLY_OPAQUE, 1 - alpha / 255, 0)
-    layer["color"] = layer["color"] + second["color"] * seen_through
-    covering = [alpha[..., 0] >= 128, (alpha[..., 0] < 128) & (layer["color"][..., 3] >= 128)]
-    face = np.select(covering, [layer["face"], second["face"]], surface["face"])
-    motion = np.select([item[..., None] for item in covering], [layer["motion"], second["motion"]], surface["motion"])
+    covering = [alpha[..., 0] >= 128]
+    for item, share in ((second, seen_through), (fin, None)):
+        rest = 1 - layer["color"][..., 3:] / 255 if share is None else share
+        layer["color"] = layer["color"] + item["color"] * rest
+        covering.append(~np.any(covering, axis=0) & (layer["color"][..., 3] >= 128))
+    face = np.select(covering, [item["face"] for item in (layer, second, fin)], surface["face"])
+    motion = np.select(
+        [item[..., None] for item in covering],
+        [item["motion"] for item in (layer, second, fin)],
+        surface["motion"],
+    )
     mask = np.where(face >= 0, scene.part[face], 0).astype(np.uint8)
     premultiplied = layer["color"] + surface["color"] * (1 - layer["color"][..., 3:] / 255)
     for spot in scene.light.spots(vertices, scene.matrix, scene.size_px):

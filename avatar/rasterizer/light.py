@@ -98,16 +98,21 @@ FADE_COSINES = 0.10, 0.35
 strands thin out."""
 
 
+FIN_COSINES = math.cos(math.radians(15)), math.cos(math.radians(6))
+"""Likewise the fin at the hair's outline, between cosines of sight and the sight for which it was made: it stands where
+the shell is edge-on from there."""
+
+
 @kernel
-def _fade_edge_on(vertices, index, normals, rotation, camera, light):
-    """Write the factor `light` [V] of the hair's vertices `index` [M]: 0 where the shell is seen edge-on, 1 where it
-    faces the camera or turns its back to it.
+def _fade_edge_on(vertices, index, normals, rotation, camera, low, high, light):
+    """Write the factor `light` [V] of the hair's vertices `index` [M]: 0 where it is seen edge-on, 1 where it faces the
+    camera or turns its back to it.
 
     Args:
         vertices: [V, 3] float32. index: [M] int32. normals: [M, 3] float32, unit length, at rest. rotation: [3, 3]
-            float32 of the head, with which the hair turns as a whole. camera: [3] float32, m. light: [V] float32.
+            float32 of the head, with which the hair turns as a whole. camera: [3] float32, m. low, high: float32,
+            cosines between which the factor rises. light: [V] float32.
     """
-    low, high = np.float32(FADE_COSINES[0]), np.float32(FADE_COSINES[1])
     for entry in range(index.shape[0]):
         vertex = index[entry]
         along = length = np.float32(0)
@@ -171,6 +176,9 @@ class Light:
         hair = head.faces[head.part == Part.HAIR]
         self._hair = np.unique(hair).astype(np.int32)
         self._hair_normals = _normals(head.template, hair)[self._hair]
+        self._fin = np.unique(head.faces[head.part == Part.HAIR_FIN]).astype(np.int32)
+        sight = self._camera - head.template[self._fin]
+        self._fin_normals = (sight / np.linalg.norm(sight, axis=1, keepdims=True)).astype(np.float32)
         self._eyes = []
         self._lids = []
         for joint, lid in zip((Joint.LEFT_EYE, Joint.RIGHT_EYE), UPPER_LIDS, strict=True):
@@ -206,9 +214,12 @@ class Light:
                 vertices, self._mouth, landmarks[INNER_LIPS], rotation, np.float32(BAKED_OPENING_M / 2),
                 np.float32(DARKEST), light,
             )  # fmt: skip
-        if len(self._hair):
-            camera = self._camera.astype(np.float32)
-            _fade_edge_on(vertices, self._hair, self._hair_normals, rotation, camera, light)
+        camera = self._camera.astype(np.float32)
+        for index, normals, cosines in (
+            (self._hair, self._hair_normals, FADE_COSINES), (self._fin, self._fin_normals, FIN_COSINES),
+        ):  # fmt: skip
+            if len(index):
+                _fade_edge_on(vertices, index, normals, rotation, camera, *map(np.float32, cosines), light)
         return light
 
     def spots(self, vertices: np.ndarray, matrix: np.ndarray, size_px: int) -> list[Spot]:

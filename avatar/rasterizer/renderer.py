@@ -54,11 +54,15 @@ class _View:
         room = len(scene.tri) + shading.LANES + 1
         self.drawn = np.zeros(room, np.int32)
         self.opaque_drawn = coverage.list_drawn(self.facing, self.rows, 0, scene.opaque_count, False, self.drawn, 0)
+        layer_drawn = coverage.list_drawn(
+            self.facing, self.rows, scene.opaque_count, scene.fins_from, True, self.drawn, self.opaque_drawn
+        )
         self.all_drawn = coverage.list_drawn(
-            self.facing, self.rows, scene.opaque_count, len(scene.tri), True, self.drawn, self.opaque_drawn
+            self.facing, self.rows, scene.fins_from, len(scene.tri), False, self.drawn, layer_drawn
         )
         self.opaque = _dealt(self, 0, self.opaque_drawn, stripes)
-        self.layer = _dealt(self, self.opaque_drawn, self.all_drawn, stripes)
+        self.layer = _dealt(self, self.opaque_drawn, layer_drawn, stripes)
+        self.fins = _dealt(self, layer_drawn, self.all_drawn, stripes)
         self.layer_rows = _rows(self.screen[scene.layer_vertices, 1], scene.size_px)
         points = np.empty((len(landmarks), 4), np.float32)
         coverage.transform(landmarks, scene.matrix, points)
@@ -232,6 +236,10 @@ class Renderer:
         coverage.begin_second_layer_rows(surface, layer, opacity, *layer_rows, second, scratch.open_tiles)
         cover(view.layer, layer_rows, second, layer, scratch.open_tiles)
         shade(second, shading.SECOND_LAYER, layer_rows, scratch.layer)
+        if len(view.fins[0]):
+            coverage.begin_layer_rows(surface, *layer_rows, second)
+            cover(view.fins, layer_rows, second)
+            shade(second, shading.FINS, layer_rows, scratch.layer)
         compose.cover_rows(scratch.layer, *layer_rows, picture)
 
     def _smooth(self, scratch: _Scratch, view: _View, edges, both_sides: bool, surface, picture) -> None:

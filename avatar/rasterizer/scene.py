@@ -44,13 +44,16 @@ class Scene:
         light: the light that is not baked.
         size_px: width and height of the picture.
         matrix: [4, 4] float32, world to clip space.
-        tri: [F, 3] int32, the opaque triangles first; wound so that the outside is clockwise on a picture whose rows
-            grow downwards.
+        tri: [F, 3] int32, the opaque triangles first, the fins last; wound so that the outside is clockwise on a
+            picture whose rows grow downwards.
         part: [F] uint8, the part of each row of `tri`.
         opaque_count: number of opaque triangles.
-        neighbors: [F, 3] int32, the face across each edge, within the opaque or within the translucent triangles.
+        fins_from: index of the first triangle of `Part.HAIR_FIN`; those are drawn behind all that is translucent.
+        neighbors: [F, 3] int32, the face across each edge, within the opaque or within the translucent triangles; -1 of
+            fins, whose edges are transparent.
         layer_vertices: [L] int64, the vertices of the translucent triangles.
-        edges, layer_edges: [E, 3] int32, of `silhouette.edges`, of the opaque and of the translucent triangles.
+        edges, layer_edges: [E, 3] int32, of `silhouette.edges`, of the opaque and of the translucent triangles
+            but fins.
         same_point: [V] int32, the vertex that stands for each vertex's point.
         atlas: the texture.
         uv_texels: [V, 2] float32, texture coordinates in texels of level 0.
@@ -66,6 +69,7 @@ class Scene:
     tri: np.ndarray
     part: np.ndarray
     opaque_count: int
+    fins_from: int
     layer_vertices: np.ndarray
     neighbors: np.ndarray
     edges: np.ndarray
@@ -86,13 +90,13 @@ class Scene:
                 f"size_px must be a multiple of {shading.LANES} up to {shading.LARGEST_PX}, got {size_px}; resize the "
                 "picture afterwards"
             )
-        translucent = np.isin(head.part, TRANSLUCENT_PARTS)
-        order = np.argsort(translucent, kind="stable")
+        translucent, fin = np.isin(head.part, TRANSLUCENT_PARTS), head.part == Part.HAIR_FIN
+        order = np.argsort(translucent.astype(np.int8) + fin, kind="stable")
         tri = np.ascontiguousarray(head.faces[order][:, [0, 2, 1]])
-        opaque_count = int((~translucent).sum())
+        opaque_count, fins_from = int((~translucent).sum()), int((~fin).sum())
         same_point = same_points(head.template)
         neighbors = edge_neighbors(tri[:opaque_count], same_point)
-        layer_neighbors = edge_neighbors(tri[opaque_count:], same_point)
+        layer_neighbors = edge_neighbors(tri[opaque_count:fins_from], same_point)
         layer_neighbors[layer_neighbors >= 0] += opaque_count
         atlas = Atlas.build(texture, head.uv, head.faces, head.part)
         uv_texels = head.uv * atlas.level_size[0].astype(np.float32)
@@ -100,6 +104,7 @@ class Scene:
         texel_area = np.maximum(np.abs((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)), np.float32(1e-6))
         part = np.ascontiguousarray(head.part[order])
         texel_area[part == Part.HAIR] *= np.float32(4.0**HAIR_OCTAVES)
+        part[part == Part.HAIR_FIN] = Part.HAIR
         return cls(
             head=head,
             camera=camera,
@@ -109,8 +114,9 @@ class Scene:
             tri=tri,
             part=part,
             opaque_count=opaque_count,
+            fins_from=fins_from,
             layer_vertices=np.unique(tri[opaque_count:]),
-            neighbors=np.concatenate([neighbors, layer_neighbors]),
+            neighbors=np.concatenate([neighbors, layer_neighbors, np.full((fin.sum(), 3), -1, np.int32)]),
             edges=edges(neighbors),
             layer_edges=edges(layer_neighbors, opaque_count),
             same_point=same_point,

@@ -13,7 +13,7 @@ from avatar.jit import inlined, kernel
 
 SUBPIXELS = 256
 
-SURFACE, LAYER, SECOND_LAYER = range(3)
+SURFACE, LAYER, SECOND_LAYER, FINS = range(4)
 """What `shade_rows` draws."""
 
 LEVELS_PER_OCTAVE = 2
@@ -378,7 +378,8 @@ def shade_rows(
             layer it is the share that is left where nothing solid lies behind.
         texels: [N] uint32, all texture levels, one after the other. levels: [L, 2] int32, see `_shade_lanes`.
         kind: `SURFACE`, whose alpha is taken as 1 and which fills empty pixels; `LAYER` over it, which gives part and
-            motion only to the pixels it covers by half or more; `SECOND_LAYER` behind that, blended under its color.
+            motion only to the pixels it covers by half or more; `SECOND_LAYER` behind that, blended under its color;
+            `FINS` behind both, of which the share is left whatever lies behind.
         solid: [H, W] uint32, what was drawn as `SURFACE`.
         color: [H, W] uint32, written, premultiplied; 0 where nothing is drawn.
         mask: [H, W] uint8 and motion: [H, W] uint32, two fp16 patterns, x lower, written; 0 and NaN where nothing is
@@ -397,7 +398,7 @@ def shade_rows(
             place = np.int32(block), np.int32(row), columns, rows
             drawn = _lanes_with_face(faces, pixel)
             if drawn == 0:
-                if kind != SECOND_LAYER:
+                if kind < SECOND_LAYER:
                     for lane in range(LANES):
                         colors[pixel + np.uint64(lane)] = 0
                 if kind == SURFACE:
@@ -426,12 +427,12 @@ def shade_rows(
             for lane in range(LANES):
                 index = np.uint64(lane)
                 shaded, at = own_color[index], pixel + index
-                if (lit >> np.uint32(lane)) & np.uint32(1) and solids[at] == 0:
+                if (lit >> np.uint32(lane)) & np.uint32(1) and (solids[at] == 0 or kind == FINS):
                     face = np.uint64(faces[at << np.uint64(1)])
                     value = _light_at(planes, flags, light, face, row, np.int32(block + lane))
                     shaded = _faded(shaded, min(max(value, np.float32(0)), np.float32(1)))
                 covers = shaded >= np.uint32(0x80000000)
-                if kind == SECOND_LAYER:
+                if kind >= SECOND_LAYER:
                     if (drawn >> np.uint32(lane)) & np.uint32(1) == 0:
                         continue
                     front = colors[at]

@@ -134,3 +134,16 @@ def holes(seen):
     """Number of connected regions larger than a few samples."""
     regions, count = label(seen)
     return sum((regions == k).sum() > 8 for k in range(1, count + 1))
+
+
+def test_the_fin_of_the_hair_reaches_beyond_the_shell_and_turns_with_the_skull(head):
+    fin, shell = vertices_of(head, Part.HAIR_FIN), vertices_of(head, Part.HAIR)
+    np.testing.assert_array_equal(head.skinning_weights[fin], np.eye(5)[[Joint.NECK] * len(fin)])
+    assert not head.expression_basis[fin].any()
+    rows = head.template[fin].reshape(3, -1, 3)
+    gap = rows[0] - rows[2]
+    assert (np.linalg.norm(gap, axis=1) > 14 * MM).all() and np.abs(gap[:, 2]).max() < 2 * MM
+    top, side = head.template[shell, 1].max(), np.abs(head.template[shell, 0]).max()
+    assert 2 * MM < rows[0][:, 1].max() - top < 15 * MM
+    assert 2 * MM < np.abs(rows[0][:, 0]).max() - side < 15 * MM
+    assert rows[2][:, 1].max() < top and np.abs(rows[2][:, 0]).max() < side

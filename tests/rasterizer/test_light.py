@@ -70,7 +70,7 @@ def test_turning_the_head_does_not_change_its_own_light(head, light):
     turned = np.array([0.1, 0.4, -0.05, 0.02, 0.01, 0.0], np.float32)
     still = factors_of(light, head, posed(head, jawOpen=0.2), STILL)
     moved = factors_of(light, head, posed(head, turned, jawOpen=0.2), turned)
-    rest = np.setdiff1d(np.arange(len(still)), vertices_of(head, Part.HAIR))
+    rest = np.flatnonzero(~np.isin(np.arange(len(still)), head.faces[np.isin(head.part, (Part.HAIR, Part.HAIR_FIN))]))
     np.testing.assert_allclose(moved[rest], still[rest], atol=2e-3)
 
 
@@ -87,6 +87,13 @@ def test_hair_is_left_where_it_faces_the_camera_and_gone_where_it_is_seen_edge_o
     assert (left[np.abs(cosine) > 0.36] > 0.99).all(), "the far side of the shell, too"
     assert (left[np.abs(cosine) < 0.09] < 0.01).all()
     assert min((np.abs(cosine) > 0.36).sum(), (np.abs(cosine) < 0.09).sum()) > 20
+
+
+@pytest.mark.parametrize(("turn_deg", "left"), [(0, 1.0), (5, 1.0), (16, 0.0), (-40, 0.0)])
+def test_a_fin_is_gone_where_the_head_shows_another_outline(head, light, turn_deg, left):
+    turned = np.array([0.0, np.deg2rad(turn_deg), 0.0, 0.0, 0.0, 0.0], np.float32)
+    factors = factors_of(light, head, posed(head, turned), turned)[vertices_of(head, Part.HAIR_FIN)]
+    np.testing.assert_allclose(factors, left, atol=0.01)
 
 
 def test_a_closing_lid_darkens_its_eye_alone(head, light):

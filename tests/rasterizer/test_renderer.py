@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatar.blendshapes import INDEX
+from avatar.catalog import AVATARS_DIR
 from avatar.head import Part
 from avatar.rasterizer import Renderer, composed
 from avatar.rasterizer import scene as scenes
+from avatar.rasterizer.atlas import read_texture
 from avatar.rasterizer.scene import Scene
 
 from . import synthetic_avatar
@@ -42,6 +44,11 @@ def premultiplied(raster):
     return np.dstack([raster[..., :3] * raster[..., 3:] / 255, raster[..., 3]])
 
 
+@pytest.fixture(scope="module")
+def shipped():
+    return Renderer.load(AVATARS_DIR / "default")
+
+
 @pytest.mark.parametrize(("now", "before"), POSES)
 def test_fused_equals_the_four_operations(renderer, now, before):
     result = renderer.render(*now, *before)
@@ -55,6 +62,17 @@ def test_fused_equals_the_four_operations(renderer, now, before):
     error = np.abs(motion - result.motion_vectors)
     tolerance = 2e-3 + np.abs(motion) * 2**-10
     assert np.nanmean(error > tolerance) < 4e-4
+
+
+@pytest.mark.parametrize(("now", "before"), POSES)
+def test_the_fused_shipped_avatar_equals_the_four_operations(shipped, now, before):
+    result, head = shipped.render(*now, *before), shipped.scene.head
+    raster, mask, _ = composed.render(shipped.scene, head.pose(*now), head.pose(*before), now[1])
+    difference = np.abs(premultiplied(result.raster) - premultiplied(raster)).max(axis=2)
+    # Half its triangles are smaller than two pixels.
+    assert (difference > 3).mean() < 8e-4
+    assert difference.mean() < 0.5
+    assert (mask != result.mask).mean() < 4e-4
 
 
 def test_result_has_the_documented_shapes_and_types(renderer):
@@ -207,6 +225,27 @@ def test_hair_behind_thin_hair_shows_through(renderer):
     assert len(alpha) > 10
     # 1 - (1 - 1/2)² where both sides are whole; less towards the outline, where they fade.
     assert 130 < np.median(alpha) < alpha.max() <= 194
+
+
+@pytest.mark.parametrize("turn_rad", [0.0, 0.1, 0.3])
+def test_a_fin_shows_beyond_the_outline_of_the_hair_alone(shipped, turn_rad):
+    now = controls((0, turn_rad, 0, 0, 0, 0))
+    whole = shipped.render(*now, *now)
+    scene, texture = shipped.scene, read_texture(AVATARS_DIR / "default" / "texture.png")
+    place = scene.head.uv[np.unique(scene.head.faces[scene.head.part == Part.HAIR_FIN])] * len(texture)
+    (left, top), (right, bottom) = place.min(0).astype(int) - 2, place.max(0).astype(int) + 3
+    texture[top:bottom, left:right, 3] = 0
+    shell = Renderer(Scene.build(scene.head, scene.camera, texture)).render(*now, *now)
+    changed = (whole.raster != shell.raster).any(axis=2)
+    assert not changed[shell.raster[..., 3] == 255].any(), "hair and skin hide it"
+    assert (whole.raster[..., 3] >= shell.raster[..., 3]).all()
+    assert changed.any() == (turn_rad < 0.2)
+    beyond = changed & (shell.mask == 0)
+    assert beyond.sum() > 1500 or not changed.any()
+    assert set(np.unique(whole.mask)) <= set(range(1 + Part.CLOTHES))
+    # But where the smoothing of edges thickened what was thinner.
+    thin = beyond & (whole.raster[..., 3] >= 128) & (whole.mask != Part.HAIR)
+    assert thin.sum() < 0.03 * max(beyond.sum(), 1)
 
 
 def _without(scene: Scene, part: Part) -> Scene:

@@ -27,6 +27,7 @@ PLACES_PX = {
     "left_upper_lashes": (1444, 1796, 600, 80),
     "right_lower_lashes": (1444, 1880, 600, 80),
     "right_upper_lashes": (1444, 1964, 600, 80),
+    "hair_fin": (0, 1972, 760, 46),
 }
 """Left, top, width and height of each surface at `SIZE_PX`."""
 
@@ -40,6 +41,13 @@ def placed(surface: Surface, name: str) -> Surface:
     left, top, width, height = PLACES_PX[name]
     inner = np.array([width, height]) - 2 * MARGIN_PX
     return replace(surface, uv=(np.array([left, top]) + MARGIN_PX + surface.uv * inner) / SIZE_PX)
+
+
+def in_place(uv: NDArray, name: str) -> NDArray:
+    """Where texture coordinates [N, 2] lie in a surface's own unit square."""
+    left, top, width, height = PLACES_PX[name]
+    inner = np.array([width, height]) - 2 * MARGIN_PX
+    return (uv * SIZE_PX - np.array([left, top]) - MARGIN_PX) / inner
 
 
 def unrolled_skin(skin: Surface) -> Surface:

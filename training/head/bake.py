@@ -99,7 +99,7 @@ def sample_view(head: Head, texels: Texels, view: View, picture: NDArray, cover:
     height, width = picture.shape[:2]
     matrix = view.camera.matrix(width / height)
     clip = np.column_stack([vertices, np.ones(len(vertices))]).astype(np.float32) @ matrix.T
-    translucent = [part for part in (Part.LASHES, Part.HAIR) if part not in view.parts]
+    translucent = [part for part in (Part.LASHES, Part.HAIR) if part not in view.parts] + [Part.HAIR_FIN]
     drawn = head.faces[~np.isin(head.part, translucent)]
     kept = ~np.isin(head.part, translucent)
     depth, seen_part = _view_depth(clip, drawn, head.part[kept], width, height)
@@ -122,7 +122,7 @@ def sample_view(head: Head, texels: Texels, view: View, picture: NDArray, cover:
         clearance = np.minimum(clearance + 1, 1 + CLEARANCE_PX)
     fade_px = LID_CLEARANCE_PX if Part.EYES in view.parts else CLEARANCE_PX
     soft = np.clip((_looked_up(clearance, x, y, cv2.INTER_LINEAR) - 1) / fade_px, 0, 1) ** 2
-    if Part.LASHES in view.parts:
+    if {Part.LASHES, Part.HAIR_FIN} & set(view.parts):
         visible, soft, cosine = inside, np.ones_like(soft), np.ones_like(soft)
     if cover is not None:
         clear = cv2.distanceTransform((cover < CLEAR).astype(np.uint8), cv2.DIST_L2, 5)

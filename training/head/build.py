@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.head import Joint, Part
+from avatar.rasterizer.camera import Camera
 from training.head.anatomy import Anatomy, read_anatomy
 from training.head.atlas import PLACES_PX, placed, unrolled_mouth, unrolled_skin
 from training.head.clothes import UNDER_COLLAR_M, dress
 from training.head.eyes import eyeball
 from training.head.hair import HIDDEN_M, HairCut, Scalp, ears, fitted, grow
+from training.head.hair_fin import hair_fin
 from training.head.landmarks import IBUG_VERTICES
 from training.head.lashes import lashes
 from training.head.lips import closed_lips, soft_cheeks
@@ -53,6 +55,8 @@ def surfaces(anatomy: Anatomy, person: Person) -> tuple[dict[str, Surface], Scal
     result = {"skin": unrolled_skin(skin.kept(bare)), "mouth": unrolled_mouth(mouth), "hair": hair}
     result |= dict(zip(("left_eye", "right_eye"), eyes, strict=True))
     result |= dentures(anatomy) | {"tongue": tongue(anatomy)} | lashes(anatomy) | dress(skin, person.neckline)
+    portrait = Camera(person.portrait.fov_deg, person.portrait.position, person.portrait.target)
+    result["hair_fin"] = hair_fin(hair, [body, result["garment"], result["collar"]], portrait)
     return result, scalp
 
 

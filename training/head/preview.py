@@ -16,6 +16,7 @@ COLORS = {
     Part.LASHES: (40, 30, 25),
     Part.HAIR: (70, 48, 34),
     Part.CLOTHES: (70, 90, 120),
+    Part.HAIR_FIN: (70, 48, 34),
 }
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from avatar.head import Head, Joint, Part
+from avatar.rasterizer.atlas import TRANSLUCENT_PARTS
 from avatar.rasterizer.camera import Camera
-from training.head.atlas import SIZE_PX
+from training.head.atlas import SIZE_PX, in_place
 from training.head.bake import LEAST_SHARE, Texels, averaged, filled, sample_view, without_highlights
 from training.head.hair import EDGE_M
 from training.head.surface import boundary_loops
@@ -35,6 +36,9 @@ what hardly covers the forehead must not show where the shell ends, but a lock t
 
 THIN, DENSE = 0.2, 0.6
 """Opacity in 0..1."""
+
+FIN_END = 0.02
+"""Share of its length over which a fin of hair fades to its ends."""
 
 FAINT = 128
 """Opacity in 0..255 below which a picture does not tell the color of hair."""
@@ -142,13 +146,16 @@ def bake(
             color += share[:, None] * (whole.color - color)
             known |= share > 0
             color[:, 3] *= np.clip((hanging + EDGE_M) / FADE_M, 0, 1)
+        if kind == Part.HAIR_FIN:
+            along = in_place(own.interpolated(head.faces, head.uv), "hair_fin")[:, 0]
+            color[:, 3] *= np.clip(np.minimum(along, 1 - along) / FIN_END, 0, 1)
         seen = np.zeros((size_px, size_px), bool)
         seen[own.row, own.column] = known
         if kind == Part.HAIR:
             seen &= ~beside(own, samples[0].weight > 0, size_px)
         layer = np.zeros_like(image)
         layer[own.row, own.column] = color
-        if kind not in (Part.HAIR, Part.LASHES):
+        if kind not in TRANSLUCENT_PARTS:
             layer[..., 3] = 255
         covered = np.zeros_like(seen)
         covered[own.row, own.column] = True

@@ -108,6 +108,7 @@ def portrait_views(portrait: Camera, eyes: NDArray, lips: NDArray) -> Iterator[V
         camera = front if yaw_deg == pitch_deg == 0 else orbit(yaw_deg, pitch_deg, head_fov_deg)
         yield View(f"hair{yaw_deg:+d}{pitch_deg:+d}", (Part.HAIR,), camera, weight=8.0 if camera is front else 1e-5,
                    hidden=("lashes",), holdout=BODY)  # fmt: skip
+    yield View("hair_fin", (Part.HAIR_FIN,), portrait, (1280, 1280), hidden=("lashes",), holdout=BODY)
     yield View(HAIRLINE, (Part.HAIR,), front, hidden=("lashes",))
     for name, expression in {"lashes": {}, "lashes_closed": {"eyeBlink": 1.0}}.items():
         yield View(name, (Part.LASHES,), eye_camera, eye_size, expression, 1.0 if not expression else 0.05,
