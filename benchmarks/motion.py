@@ -255,6 +255,11 @@ def by_telephone(audio: np.ndarray) -> np.ndarray:
     return np.pad(wide, (0, max(0, len(audio) - len(wide))))[: len(audio)].astype(np.float32)
 
 
+def at_level(audio: np.ndarray, level_db: float) -> np.ndarray:
+    """The sound at a level, root mean square against full scale, clipped where it is louder than that."""
+    return np.clip(audio * (10 ** (level_db / 20) / augment.SPEECH_RMS), -1.0, 1.0).astype(np.float32)
+
+
 def with_second_voice(audio: np.ndarray) -> np.ndarray:
     """The same voice with other words, 6 dB below: the sound itself, later and from its middle on."""
     other = np.roll(audio, len(audio) // 2 + 1234)
@@ -266,7 +271,8 @@ CONDITIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     ", 10 dB noise": lambda audio: with_noise(audio, 10.0, seed=1),
     ", 0 dB noise": lambda audio: with_noise(audio, 0.0, seed=2),
     ", telephone": by_telephone,
-    ", -36 dBFS": lambda audio: (audio * 10 ** (-16 / 20)).astype(np.float32),
+    ", -36 dBFS": lambda audio: at_level(audio, -36.0),
+    ", -6 dBFS": lambda audio: at_level(audio, -6.0),
     ", two voices": with_second_voice,
 }
 DISTURBED = "festival"

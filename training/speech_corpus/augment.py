@@ -29,7 +29,7 @@ class AugmentConfig:
         onset: of that, the part in which the noise sets in within the window: what is new is not speech either.
         gaps: probability that pieces of 20 to 100 ms are missing, as where packets were lost.
         snr_db: range of speech over noise.
-        level_db: range of the level of speech, root mean square, against full scale.
+        level_db: range of the level of speech, root mean square, against full scale; what is louder is clipped.
     """
 
     vocal_tract: float = 0.5
@@ -42,7 +42,7 @@ class AugmentConfig:
     onset: float = 0.5
     gaps: float = 0.08
     snr_db: tuple[float, float] = (0.0, 35.0)
-    level_db: tuple[float, float] = (-36.0, -9.0)
+    level_db: tuple[float, float] = (-36.0, -6.0)
 
 
 def _shaped_noise(rng: np.random.Generator, count: int, exponent: float) -> np.ndarray:
