@@ -19,6 +19,9 @@ SIZES = (512, 256)
 BLENDSHAPE_COUNT = 52
 VISEME_COUNT = 20
 LANDMARK_COUNT = 68
+FACE_MESH_COUNT = 478
+"""Points of MediaPipe's face mesh with irises."""
+
 FRAME_SIZE = 512
 """Width and height in pixels of the pictures that stages exchange."""
 

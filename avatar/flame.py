@@ -7,7 +7,7 @@ from os import PathLike
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from avatar.config import LANDMARK_COUNT
+from avatar.config import FACE_MESH_COUNT, LANDMARK_COUNT
 from avatar.head import Head, Part
 
 SHAPE_COUNT = 300
@@ -58,6 +58,8 @@ def head_from_flame(
     expression_map: NDArray | None = None,
     landmark_faces: ArrayLike | None = None,
     landmark_barycentric: ArrayLike | None = None,
+    face_mesh_faces: ArrayLike | None = None,
+    face_mesh_barycentric: ArrayLike | None = None,
 ) -> Head:
     """Build a head from FLAME's arrays.
 
@@ -68,6 +70,8 @@ def head_from_flame(
             FLAME's own 100 expression directions.
         landmark_faces: [68], triangles of FLAME's static landmark embedding.
         landmark_barycentric: [68, 3], places in those triangles.
+        face_mesh_faces: [478], triangles of the points of MediaPipe's face mesh; without them the points are NaN.
+        face_mesh_barycentric: [478, 3], places in those triangles.
 
     Raises:
         KeyError: an array is missing.
@@ -91,6 +95,9 @@ def head_from_flame(
     if landmark_faces is None:
         landmark_faces = np.zeros(LANDMARK_COUNT)
         landmark_barycentric = np.tile([1.0, 0.0, 0.0], (LANDMARK_COUNT, 1))
+    if face_mesh_faces is None:
+        face_mesh_faces = np.zeros(FACE_MESH_COUNT)
+        face_mesh_barycentric = np.full((FACE_MESH_COUNT, 3), np.nan)
     return Head.from_arrays(
         {
             "template": np.asarray(model["v_template"]),
@@ -105,5 +112,7 @@ def head_from_flame(
             "part": np.full(len(faces), Part.SKIN),
             "landmark_faces": landmark_faces,
             "landmark_barycentric": landmark_barycentric,
+            "face_mesh_faces": face_mesh_faces,
+            "face_mesh_barycentric": face_mesh_barycentric,
         }
     )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from avatar.blendshapes import INDEX
-from avatar.config import BLENDSHAPE_COUNT, LANDMARK_COUNT
+from avatar.config import BLENDSHAPE_COUNT, FACE_MESH_COUNT, LANDMARK_COUNT
 from avatar.jit import kernel
 
 EYE_TURN_RAD = np.deg2rad(30.0)
@@ -238,6 +238,8 @@ class Head:
         part: [F] uint8, values of `Part`.
         landmark_faces: [68] int32, triangle of each iBUG landmark.
         landmark_barycentric: [68, 3] float32, its place in that triangle.
+        face_mesh_faces: [478] int32, triangle of each point of MediaPipe's face mesh.
+        face_mesh_barycentric: [478, 3] float32, its place in that triangle; NaN where the head has no such points.
     """
 
     template: Float
@@ -252,6 +254,8 @@ class Head:
     part: NDArray[np.uint8]
     landmark_faces: NDArray[np.int32]
     landmark_barycentric: Float
+    face_mesh_faces: NDArray[np.int32]
+    face_mesh_barycentric: Float
     _blocks: _Blocks = field(init=False, repr=False)
     _template: Float = field(init=False, repr=False)
     _joints: Float = field(init=False, repr=False)
@@ -269,6 +273,8 @@ class Head:
             "part": (face_count,),
             "landmark_faces": (LANDMARK_COUNT,),
             "landmark_barycentric": (LANDMARK_COUNT, 3),
+            "face_mesh_faces": (FACE_MESH_COUNT,),
+            "face_mesh_barycentric": (FACE_MESH_COUNT, 3),
         }
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
@@ -298,7 +304,7 @@ class Head:
     @classmethod
     def from_arrays(cls, arrays: dict[str, ArrayLike]) -> "Head":
         """Convert arrays under the names of the attributes to the types that the model computes with."""
-        types = {"parents": np.int32, "faces": np.int32, "part": np.uint8, "landmark_faces": np.int32}
+        types = dict.fromkeys(("parents", "faces", "landmark_faces", "face_mesh_faces"), np.int32) | {"part": np.uint8}
         names = [item.name for item in fields(cls) if item.init]
         missing = [name for name in names if name not in arrays]
         if missing:
@@ -379,6 +385,12 @@ class Head:
         """The iBUG-68 points [68, 3] on posed `vertices` [V, 3]."""
         points = np.empty((LANDMARK_COUNT, 3), np.float32)
         _mix_corners(vertices, self.faces, self.landmark_faces, self.landmark_barycentric, points)
+        return points
+
+    def face_mesh(self, vertices: Float) -> Float:
+        """The points of MediaPipe's face mesh [478, 3] float32 on posed `vertices` [V, 3], m."""
+        points = np.empty((FACE_MESH_COUNT, 3), np.float32)
+        _mix_corners(vertices, self.faces, self.face_mesh_faces, self.face_mesh_barycentric, points)
         return points
 
     def _shaped(self, shape: ArrayLike) -> Float:

@@ -19,8 +19,11 @@ from avatar.rasterizer import RasterResult
 from avatar.session import Controls, Session
 from avatar.speech import Window, whole_features
 
-OUTPUTS = ("FRAME", "PACKET", "INDEX", "PTS", "AUDIO_OUT", "BLENDSHAPES", "POSE", "LANDMARKS", "VISEME", "STATE")
+OUTPUTS = (
+    "FRAME", "PACKET", "INDEX", "PTS", "AUDIO_OUT", "BLENDSHAPES", "POSE", "LANDMARKS", "FACE_MESH", "VISEME", "STATE",
+)  # fmt: skip
 PICTURES = frozenset({"FRAME", "PACKET"})
+POINTS = frozenset({"LANDMARKS", "FACE_MESH"})
 DROP_AFTER_S = 0.1
 """How late the work on a live frame may begin."""
 
@@ -60,7 +63,7 @@ class Stages(Protocol[Tensor]):
         previous_blendshapes: np.ndarray,
         previous_pose: np.ndarray,
     ) -> RasterResult:
-        """Only the landmarks need be an array."""
+        """Only the landmarks and the face mesh need be arrays."""
 
     async def enhancer(self, raster: Tensor, mask: Tensor) -> Tensor: ...
 
@@ -74,6 +77,7 @@ class Frame:
     Attributes:
         frame: [size, size, 3 or 4] uint8, None unless asked for. packet: bytes as uint8 [N], None unless asked for.
         landmarks: [68, 2] float32 in pixels of the delivered size, None unless asked for.
+        face_mesh: [478, 3] float32 likewise; the third is depth, see `avatar.rasterizer.RasterResult`.
         epoch: interrupts before this frame.
         due_s: when it was due, on the clock of `time.monotonic()`.
         is_dropped: whether its picture was left out to keep real time.
@@ -90,6 +94,7 @@ class Frame:
     frame: np.ndarray | None = None
     packet: np.ndarray | None = None
     landmarks: np.ndarray | None = None
+    face_mesh: np.ndarray | None = None
     due_s: float = 0.0
     is_dropped: bool = False
 
@@ -268,7 +273,7 @@ class Producer:
 
     async def _frame(self, controls: Controls, due_s: float) -> Frame | None:
         """None where it has become pointless before its work began."""
-        if not self._outputs & (PICTURES | {"LANDMARKS"}):
+        if not self._outputs & (PICTURES | POINTS):
             return _without_picture(controls, due_s)
         is_live = self._session.config.live
         if is_live and not self._is_awaited:
@@ -278,10 +283,10 @@ class Producer:
                 return None
             if is_live and _now_s() > due_s + DROP_AFTER_S:
                 return _without_picture(controls, due_s, is_dropped=True)
-            stable, landmarks = await self._picture(self._since_shown(controls))
+            stable, points = await self._picture(self._since_shown(controls))
         if stable is None or self._is_stale(controls):
-            return _without_picture(controls, due_s, landmarks)
-        return self._deliver(controls, due_s, stable, landmarks)
+            return _without_picture(controls, due_s, **points)
+        return self._deliver(controls, due_s, stable, points)
 
     def _is_stale(self, controls: Controls) -> bool:
         return self._is_over or controls.epoch != self._session.epoch
@@ -293,8 +298,8 @@ class Producer:
         self._shown = controls
         return controls
 
-    async def _picture(self, controls: Controls) -> tuple[np.ndarray | None, np.ndarray]:
-        """The picture, None unless asked for, and the landmarks."""
+    async def _picture(self, controls: Controls) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
+        """The picture, None unless asked for, and the points under their names in `Frame`."""
         config = self._session.config
         previous, done = self._previous, None
         if self._outputs & PICTURES:
@@ -308,9 +313,10 @@ class Producer:
                 controls.previous_blendshapes,
                 controls.previous_pose,
             )
-            landmarks = result.landmarks * np.float32(config.size / len(self._background))
+            scale = np.float32(config.size / len(self._background))
+            points = {"landmarks": result.landmarks * scale, "face_mesh": result.face_mesh * scale}
             if done is None:
-                return None, landmarks
+                return None, points
             image = await self._stages.enhancer(result.raster, result.mask)
             before = self._nothing if previous is None else await previous
             stable = await self._stages.stabilizer(image, before, result.motion_vectors)
@@ -319,9 +325,9 @@ class Producer:
             if done is not None:
                 _fail(done, error)
             raise
-        return stable, landmarks
+        return stable, points
 
-    def _deliver(self, controls: Controls, due_s: float, stable: np.ndarray, landmarks: np.ndarray) -> Frame:
+    def _deliver(self, controls: Controls, due_s: float, stable: np.ndarray, points: dict[str, np.ndarray]) -> Frame:
         config = self._session.config
         if config.alpha:
             picture = compositor.cut_out(compositor.resize(stable, config.size))
@@ -330,7 +336,7 @@ class Producer:
         packet = None
         if self._encoder is not None:
             packet = np.frombuffer(self._encoder.encode(picture), np.uint8)
-        return _without_picture(controls, due_s, landmarks, frame=picture if packet is None else None, packet=packet)
+        return _without_picture(controls, due_s, frame=picture if packet is None else None, packet=packet, **points)
 
 
 def _fail(done: asyncio.Future, error: BaseException) -> None:
@@ -345,7 +351,7 @@ def _now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _without_picture(controls: Controls, due_s: float, landmarks: np.ndarray | None = None, **picture) -> Frame:
+def _without_picture(controls: Controls, due_s: float, **picture) -> Frame:
     return Frame(
         index=controls.index,
         pts_s=controls.pts_s,
@@ -355,7 +361,6 @@ def _without_picture(controls: Controls, due_s: float, landmarks: np.ndarray | N
         pose=controls.pose,
         viseme=controls.viseme,
         state=controls.state,
-        landmarks=landmarks,
         due_s=due_s,
         **picture,
     )

@@ -24,7 +24,9 @@ with atheris.instrument_imports(include=["avatar", "avatar_client", "avatar_serv
     from avatar.session_config import InStream, SessionConfig
 
 NAMES = ("sample_rate", "fps", "size", "alpha", "seed", "live", "traceparent", "emotion", "emotion_intensity", "event")
-OUTPUTS = ("FRAME", "PACKET", "INDEX", "PTS", "AUDIO_OUT", "BLENDSHAPES", "POSE", "LANDMARKS", "VISEME", "STATE")
+OUTPUTS = (
+    "FRAME", "PACKET", "INDEX", "PTS", "AUDIO_OUT", "BLENDSHAPES", "POSE", "LANDMARKS", "FACE_MESH", "VISEME", "STATE",
+)  # fmt: skip
 TYPES = ("UINT8", "INT64", "FP64", "INT16", "FP32", "BYTES")
 
 

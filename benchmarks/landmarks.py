@@ -1,4 +1,4 @@
-"""Distance of facial landmarks that one detector finds in two pictures: mediapipe's 468-point face mesh, if installed.
+"""Distance of facial landmarks that one detector finds in two pictures: mediapipe's face mesh, if installed.
 
 `pip install mediapipe==0.10.21` brings the detector and its weights (Apache-2.0); it wants numpy < 2.
 """
@@ -8,16 +8,20 @@ from collections.abc import Callable
 import numpy as np
 
 Detector = Callable[[np.ndarray], np.ndarray | None]
-"""[H, W, 3] uint8 RGB -> [468, 2] pixels, or None where it finds no face."""
+"""[H, W, 3] uint8 RGB -> [468 or 478, 2] pixels, or None where it finds no face."""
 
 
-def face_mesh() -> Detector | None:
-    """The detector, or None where mediapipe is not installed."""
+def face_mesh(refined: bool = False) -> Detector | None:
+    """The detector, or None where mediapipe is not installed.
+
+    Args:
+        refined: with its second look at lips and eyes, and the ten points of the irises.
+    """
     try:
         from mediapipe.python.solutions.face_mesh import FaceMesh
     except ImportError:
         return None
-    mesh = FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=False)
+    mesh = FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=refined)
 
     def detect(picture: np.ndarray) -> np.ndarray | None:
         found = mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks

@@ -1,4 +1,4 @@
-"""The head as pixels: color, parts, motion vectors and landmarks of one frame."""
+"""The head as pixels: color, parts, motion vectors, landmarks and face mesh of one frame."""
 
 from avatar.rasterizer.renderer import RasterResult, Renderer
 

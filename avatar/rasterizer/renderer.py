@@ -10,7 +10,7 @@ import numpy as np
 
 from avatar.config import BLENDSHAPE_COUNT, FRAME_SIZE
 from avatar.head import Part
-from avatar.rasterizer import compose, coverage, shading, silhouette
+from avatar.rasterizer import compose, coverage, points, shading, silhouette
 from avatar.rasterizer.light import add_spot
 from avatar.rasterizer.scene import Scene
 from avatar.rasterizer.workers import Workers
@@ -29,12 +29,16 @@ class RasterResult(NamedTuple):
         motion_vectors: [H, W, 2] float16, pixels (x, y) to where the point was in the previous frame; NaN where there
             is none.
         landmarks: [68, 2] float32, pixels (x, y) from the top left corner.
+        face_mesh: [478, 3] float32, pixels: x, y as of the landmarks, and how far behind the mean of the points each
+            lies at the scale that the picture has there (weak perspective; smaller is nearer). NaN where the head has
+            none.
     """
 
     raster: np.ndarray
     mask: np.ndarray
     motion_vectors: np.ndarray
     landmarks: np.ndarray
+    face_mesh: np.ndarray
 
 
 class _View:
@@ -64,9 +68,8 @@ class _View:
         self.layer = _dealt(self, self.opaque_drawn, layer_drawn, stripes)
         self.fins = _dealt(self, layer_drawn, self.all_drawn, stripes)
         self.layer_rows = _rows(self.screen[scene.layer_vertices, 1], scene.size_px)
-        points = np.empty((len(landmarks), 4), np.float32)
-        coverage.transform(landmarks, scene.matrix, points)
-        self.landmarks = (points[:, :2] / points[:, 3:] * np.float32(0.5) + np.float32(0.5)) * np.float32(scene.size_px)
+        self.landmarks = points.project(landmarks, scene.matrix, scene.size_px)[:, :2]
+        self.face_mesh = points.project(scene.head.face_mesh(vertices), scene.matrix, scene.size_px)
 
 
 def _dealt(view: _View, first: int, last: int, stripes: int) -> tuple[np.ndarray, list[int]]:
@@ -173,7 +176,7 @@ class Renderer:
         if self._has_layer:
             self._smooth(scratch, view, self.scene.layer_edges, True, scratch.layer_surface, raster)
         lap("antialias")
-        return RasterResult(raster, mask, motion, view.landmarks.copy())
+        return RasterResult(raster, mask, motion, view.landmarks.copy(), view.face_mesh.copy())
 
     @property
     def _scratch(self) -> _Scratch:

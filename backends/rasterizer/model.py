@@ -1,4 +1,4 @@
-"""The rasterizer stage: face controls in; picture, parts, motion vectors and landmarks out."""
+"""The rasterizer stage: face controls in; picture, parts, motion vectors, landmarks and face mesh out."""
 
 import functools
 import json
@@ -13,7 +13,13 @@ from avatar.errors import AvatarError
 from avatar.rasterizer import Renderer
 
 CONTROLS = ("BLENDSHAPES", "POSE", "PREVIOUS_BLENDSHAPES", "PREVIOUS_POSE")
-OUTPUTS = {"RASTER": "raster", "MASK": "mask", "MOTION_VECTORS": "motion_vectors", "LANDMARKS": "landmarks"}
+OUTPUTS = {
+    "RASTER": "raster",
+    "MASK": "mask",
+    "MOTION_VECTORS": "motion_vectors",
+    "LANDMARKS": "landmarks",
+    "FACE_MESH": "face_mesh",
+}
 
 
 class TritonPythonModel:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from avatar_client.errors import InvalidRequest
 
 Encoding = Literal["raw", "jpeg", "h264"]
-Output = Literal["image", "audio", "blendshapes", "pose", "landmarks", "viseme", "state"]
+Output = Literal["image", "audio", "blendshapes", "pose", "landmarks", "face_mesh", "viseme", "state"]
 
 ENCODINGS: tuple[str, ...] = get_args(Encoding)
 OUTPUTS: tuple[str, ...] = get_args(Output)
@@ -41,6 +41,8 @@ class Frame:
         blendshapes: [52] float32 in [0, 1], ARKit coefficients in Apple's order.
         pose: [6] float32, head rotation (rad, axis-angle x y z), then translation (m).
         landmarks: [68, 2] float32, iBUG-68, pixels in the frame (x, y).
+        face_mesh: [478, 3] float32, MediaPipe's face mesh with irises: pixels in the frame (x, y), and how far behind
+            the mean of the points each lies at the same scale (smaller is nearer).
         viseme: [20] float32, probabilities.
         state: whether the avatar idles, speaks or was interrupted.
         received_s: when it and all frames before it had arrived, on the clock of `time.monotonic()`.
@@ -54,6 +56,7 @@ class Frame:
     blendshapes: NDArray[np.float32] | None
     pose: NDArray[np.float32] | None
     landmarks: NDArray[np.float32] | None
+    face_mesh: NDArray[np.float32] | None
     viseme: NDArray[np.float32] | None
     state: State | None
     received_s: float

@@ -18,7 +18,7 @@ CLOCK_TENSORS = ("INDEX", "PTS")
 _DTYPES: dict[str, DTypeLike] = {"UINT8": np.uint8, "INT16": "<i2", "INT64": "<i8", "FP32": "<f4", "FP64": "<f8"}
 _TENSOR_OF_OUTPUT = {
     "audio": "AUDIO_OUT", "blendshapes": "BLENDSHAPES", "pose": "POSE",
-    "landmarks": "LANDMARKS", "viseme": "VISEME", "state": "STATE",
+    "landmarks": "LANDMARKS", "face_mesh": "FACE_MESH", "viseme": "VISEME", "state": "STATE",
 }  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def parse_frame(response: service_pb2.ModelInferResponse, received_s: float) -> 
         blendshapes=tensors.get("BLENDSHAPES"),
         pose=tensors.get("POSE"),
         landmarks=tensors.get("LANDMARKS"),
+        face_mesh=tensors.get("FACE_MESH"),
         viseme=tensors.get("VISEME"),
         state=None if state is None else State(int(state.flat[0])),
         received_s=received_s,

@@ -100,14 +100,15 @@ def test_a_part_of_a_frame_makes_a_frame(client):
 
 
 def test_only_what_was_asked_for_arrives(client, speech):
-    with client.open_session(outputs=("blendshapes", "pose", "landmarks", "viseme")) as session:
+    with client.open_session(outputs=("blendshapes", "pose", "landmarks", "face_mesh", "viseme")) as session:
         session.send(speech)
         frame = next(session)
     assert frame.image is None and frame.audio is None and frame.state is None
-    assert [a.shape for a in (frame.blendshapes, frame.pose, frame.landmarks, frame.viseme)] == [
+    assert [a.shape for a in (frame.blendshapes, frame.pose, frame.landmarks, frame.face_mesh, frame.viseme)] == [
         (52,),
         (6,),
         (68, 2),
+        (478, 3),
         (20,),
     ]
 

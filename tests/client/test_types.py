@@ -21,6 +21,7 @@ def test_only_what_was_chosen_travels():
         ({"encoding": "jpeg"}, ("INDEX", "PTS", "PACKET", "AUDIO_OUT", "STATE")),
         ({"outputs": ("blendshapes",)}, ("INDEX", "PTS", "BLENDSHAPES")),
         ({"outputs": ["viseme", "viseme", "pose", "landmarks"]}, ("INDEX", "PTS", "VISEME", "POSE", "LANDMARKS")),
+        ({"outputs": ("face_mesh",)}, ("INDEX", "PTS", "FACE_MESH")),
         ({"outputs": ()}, ("INDEX", "PTS")),
     ],
 )

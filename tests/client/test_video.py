@@ -20,7 +20,7 @@ def frame(index: int, fps: int, rate_hz: int, loud=lambda time_s: False, image=N
     audio = (20_000 * np.sin(2 * np.pi * 1000 * times_s) * audible).astype(np.int16)
     if image is None:
         image = np.full((SIDE, SIDE, 3), 255 if loud(index / fps) else 0, np.uint8)
-    return Frame(image, None, index, index / fps, audio, None, None, None, None, None, 0.0)
+    return Frame(image, None, index, index / fps, audio, None, None, None, None, None, None, 0.0)
 
 
 def read_back(path):
@@ -129,7 +129,7 @@ def test_frames_without_sound_make_a_silent_video(tmp_path):
     with VideoWriter(path, 25, 16_000) as video:
         for index in range(10):
             silent = frame(index, 25, 16_000)
-            video.write(Frame(silent.image, None, index, 0.0, None, None, None, None, None, None, 0.0))
+            video.write(Frame(silent.image, None, index, 0.0, None, None, None, None, None, None, None, 0.0))
     pictures, times_s, _ = read_back(path)
     assert len(pictures) == 10 and times_s.size == 0
 
@@ -162,7 +162,7 @@ def test_unusable_places_are_refused_before_any_work(tmp_path):
 @pytest.mark.parametrize("image", [None, np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8), np.uint8)])
 def test_frames_that_are_no_rgb_are_refused(tmp_path, image):
     with pytest.raises(VideoError, match="raw RGB image"), VideoWriter(tmp_path / "a.mp4", 30, 16_000) as video:
-        video.write(Frame(image, None, 0, 0.0, None, None, None, None, None, None, 0.0))
+        video.write(Frame(image, None, 0, 0.0, None, None, None, None, None, None, None, 0.0))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -198,9 +198,9 @@ def test_pictures(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (6, 10, 4), np.uint8)
     folder = PictureFolder(tmp_path / "deep" / "er")
     folder.write(frame(7, 30, 16_000, image=image))
-    folder.write(Frame(None, b"\xff\xd8jpeg", 8, 0.0, None, None, None, None, None, None, 0.0))
+    folder.write(Frame(None, b"\xff\xd8jpeg", 8, 0.0, None, None, None, None, None, None, None, 0.0))
     with pytest.raises(InvalidRequest, match="image"):
-        folder.write(Frame(None, None, 9, 0.0, None, None, None, None, None, None, 0.0))
+        folder.write(Frame(None, None, 9, 0.0, None, None, None, None, None, None, None, 0.0))
     assert sorted(p.name for p in folder.path.iterdir()) == ["000007.png", "000008.jpg"]
     with av.open(str(folder.path / "000007.png")) as container:
         np.testing.assert_array_equal(next(container.decode(video=0)).to_ndarray(format="rgba"), image)

@@ -32,6 +32,8 @@ def random_arrays(rng, vertex_count=60, shape_count=4, expression_count=52, pose
         "part": np.full(90, Part.SKIN),
         "landmark_faces": rng.integers(0, 90, 68),
         "landmark_barycentric": rng.dirichlet([1, 1, 1], 68),
+        "face_mesh_faces": rng.integers(0, 90, 478),
+        "face_mesh_barycentric": rng.dirichlet([1, 1, 1], 478),
     }
 
 

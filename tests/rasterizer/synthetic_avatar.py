@@ -76,6 +76,7 @@ def head_arrays(detail: float = 1) -> dict[str, np.ndarray]:
     skin = np.flatnonzero(np.isin(faces, np.arange(counts[0])).all(axis=1))
     front = skin[template[faces[skin]].mean(axis=1)[:, 2] > 0.03]
     landmarks = front[np.linspace(0, len(front) - 1, 68).astype(int)]
+    face_mesh = np.concatenate([landmarks, front[np.linspace(0, len(front) - 1, 410).astype(int)]])
     return {
         "template": template.astype(np.float32),
         "shape_basis": np.zeros((len(template), 3, 0), np.float32),
@@ -89,6 +90,8 @@ def head_arrays(detail: float = 1) -> dict[str, np.ndarray]:
         "part": np.concatenate([np.full(len(piece[4]), piece[0], np.uint8) for piece in pieces]),
         "landmark_faces": landmarks.astype(np.int32),
         "landmark_barycentric": np.full((68, 3), 1 / 3, np.float32),
+        "face_mesh_faces": face_mesh.astype(np.int32),
+        "face_mesh_barycentric": np.full((478, 3), 1 / 3, np.float32),
     }
 
 

@@ -13,7 +13,9 @@ from tests.serving.stream import Stream
 
 RATE_HZ = 16_000
 JAW_OPEN = 17
-EVERYTHING = ("FRAME", "PACKET", "INDEX", "PTS", "AUDIO_OUT", "BLENDSHAPES", "POSE", "LANDMARKS", "VISEME", "STATE")
+EVERYTHING = (
+    "FRAME", "PACKET", "INDEX", "PTS", "AUDIO_OUT", "BLENDSHAPES", "POSE", "LANDMARKS", "FACE_MESH", "VISEME", "STATE",
+)  # fmt: skip
 
 
 def speech(seconds: float, rate_hz: int = RATE_HZ) -> np.ndarray:
@@ -131,6 +133,7 @@ def test_all_outputs(toy_server):
         "BLENDSHAPES": ("float32", (52,)),
         "POSE": ("float32", (6,)),
         "LANDMARKS": ("float32", (68, 2)),
+        "FACE_MESH": ("float32", (478, 3)),
         "VISEME": ("float32", (20,)),
         "STATE": ("uint8", (1,)),
     }

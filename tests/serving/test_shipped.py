@@ -38,8 +38,9 @@ def test_a_session(server):
     time_s = np.arange(SECONDS * RATE_HZ) / RATE_HZ
     # A voice-like buzz that comes and goes four times a second.
     buzz = np.sign(np.sin(2 * np.pi * 120 * time_s)) * np.maximum(0, np.sin(2 * np.pi * 4 * time_s))
+    outputs = ("FRAME", "INDEX", "LANDMARKS", "FACE_MESH")
     with Stream(server.grpc_address) as stream:
-        stream.send((8000 * buzz).astype(np.int16), start=True, end=True, outputs=("FRAME", "INDEX", "LANDMARKS"))
+        stream.send((8000 * buzz).astype(np.int16), start=True, end=True, outputs=outputs)
         stream.wait(1, timeout_s=120)
     assert [response.error for response in stream.responses if response.error] == []
     frames = stream.frames()
@@ -48,7 +49,7 @@ def test_a_session(server):
     assert {picture.shape for picture in pictures} == {(512, 512, 3)}
     still = [i for i in range(1, len(pictures)) if np.array_equal(pictures[i], pictures[i - 1])]
     assert still == [], "a living face never stands still"
-    assert all(np.isfinite(frame["LANDMARKS"]).all() for frame in frames)
+    assert all(np.isfinite(frame[name]).all() for frame in frames for name in ("LANDMARKS", "FACE_MESH"))
     assert canary.probe(server.grpc_address, timeout_s=30).ok
 
 

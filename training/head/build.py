@@ -13,6 +13,7 @@ from training.head.anatomy import Anatomy, read_anatomy
 from training.head.atlas import PLACES_PX, placed, unrolled_mouth, unrolled_skin
 from training.head.clothes import UNDER_COLLAR_M, dress
 from training.head.eyes import eyeball
+from training.head.face_mesh import face_mesh_embedding
 from training.head.hair import HIDDEN_M, HairCut, Scalp, ears, fitted, grow
 from training.head.hair_fin import hair_fin
 from training.head.landmarks import IBUG_VERTICES
@@ -50,14 +51,19 @@ def surfaces(anatomy: Anatomy, person: Person) -> tuple[dict[str, Surface], Scal
     skin, mouth = (body.kept(body.part == part) for part in (Part.SKIN, Part.MOUTH))
     hair, scalp = grow(skin, person.cut)
     hair = fitted(hair, scalp, grown_strands(scalp, person))
-    bare = (person.cut.above_hairline_m(skin.position)[skin.faces].min(1) < HIDDEN_M) | ears(skin)[skin.faces].any(1)
-    bare &= person.neckline.depth_m(skin.position)[skin.faces].min(1) < UNDER_COLLAR_M
-    result = {"skin": unrolled_skin(skin.kept(bare)), "mouth": unrolled_mouth(mouth), "hair": hair}
+    result = {"skin": bare_skin(skin, person), "mouth": unrolled_mouth(mouth), "hair": hair}
     result |= dict(zip(("left_eye", "right_eye"), eyes, strict=True))
     result |= dentures(anatomy) | {"tongue": tongue(anatomy)} | lashes(anatomy) | dress(skin, person.neckline)
     portrait = Camera(person.portrait.fov_deg, person.portrait.position, person.portrait.target)
     result["hair_fin"] = hair_fin(hair, [body, result["garment"], result["collar"]], portrait)
     return result, scalp
+
+
+def bare_skin(skin: Surface, person: Person) -> Surface:
+    """What hair and clothes leave of the refined body's skin, unrolled."""
+    bare = (person.cut.above_hairline_m(skin.position)[skin.faces].min(1) < HIDDEN_M) | ears(skin)[skin.faces].any(1)
+    bare &= person.neckline.depth_m(skin.position)[skin.faces].min(1) < UNDER_COLLAR_M
+    return unrolled_skin(skin.kept(bare))
 
 
 def grown_strands(scalp: Scalp, person: Person) -> NDArray[np.float64]:
@@ -116,6 +122,7 @@ def head_arrays(person: Person) -> tuple[dict[str, NDArray], Scalp]:
     parts, scalp = surfaces(anatomy, person)
     whole = joined([placed(parts[name], name) for name in PLACES_PX])
     triangles, corners = landmark_embedding(whole)
+    mesh_triangles, mesh_places = face_mesh_embedding(whole)
     expression = np.where(np.abs(whole.expression) < STILL_M, 0, whole.expression)
     arrays = {
         "template": whole.position.astype(np.float32),
@@ -130,5 +137,7 @@ def head_arrays(person: Person) -> tuple[dict[str, NDArray], Scalp]:
         "part": whole.part.astype(np.uint8),
         "landmark_faces": triangles.astype(np.int32),
         "landmark_barycentric": corners.astype(np.float32),
+        "face_mesh_faces": mesh_triangles.astype(np.int32),
+        "face_mesh_barycentric": mesh_places.astype(np.float32),
     }
     return arrays, scalp

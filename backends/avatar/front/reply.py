@@ -117,6 +117,7 @@ def _tensors(frame: Frame, outputs: frozenset[str]) -> list:
         "BLENDSHAPES": frame.blendshapes,
         "POSE": frame.pose,
         "LANDMARKS": frame.landmarks,
+        "FACE_MESH": frame.face_mesh,
         "VISEME": frame.viseme,
         "STATE": np.array([frame.state], np.uint8),
     }

@@ -43,8 +43,10 @@ class BlsStages:
             "PREVIOUS_BLENDSHAPES": previous_blendshapes,
             "PREVIOUS_POSE": previous_pose,
         }
-        *pictures, landmarks = await self._call("rasterizer", inputs, "RASTER", "MASK", "MOTION_VECTORS", "LANDMARKS")
-        return RasterResult(*pictures, _array(landmarks))
+        raster, mask, motion_vectors, landmarks, face_mesh = await self._call(
+            "rasterizer", inputs, "RASTER", "MASK", "MOTION_VECTORS", "LANDMARKS", "FACE_MESH"
+        )
+        return RasterResult(raster, mask, motion_vectors, _array(landmarks), _array(face_mesh))
 
     async def enhancer(self, raster: pb_utils.Tensor, mask: pb_utils.Tensor) -> pb_utils.Tensor:
         (image,) = await self._call("enhancer", {"RASTER": raster, "MASK": mask}, "IMAGE")

@@ -133,6 +133,7 @@ class TritonPythonModel:
             "BLENDSHAPES": np.full(52, float(parameters.get("emotion_intensity", 0.0)), np.float32),
             "POSE": np.zeros(6, np.float32),
             "LANDMARKS": np.zeros((68, 2), np.float32),
+            "FACE_MESH": np.zeros((478, 3), np.float32),
             "VISEME": np.full(20, 0.05, np.float32),
             "STATE": np.array([state], np.uint8),
         }

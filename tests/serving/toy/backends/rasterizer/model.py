@@ -20,5 +20,6 @@ class TritonPythonModel:
             "MASK": np.ones((count, 512, 512), np.uint8),
             "MOTION_VECTORS": np.zeros((count, 512, 512, 2), np.float16),
             "LANDMARKS": np.full((count, 68, 2), 256, np.float32),
+            "FACE_MESH": np.full((count, 478, 3), 256, np.float32),
         }
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in outputs.items()])
