@@ -147,3 +147,48 @@ def test_the_fin_of_the_hair_reaches_beyond_the_shell_and_turns_with_the_skull(h
     assert 2 * MM < rows[0][:, 1].max() - top < 15 * MM
     assert 2 * MM < np.abs(rows[0][:, 0]).max() - side < 15 * MM
     assert rows[2][:, 1].max() < top and np.abs(rows[2][:, 0]).max() < side
+
+
+UPPER_LIP, LOWER_LIP, NOSE_TIP, CHIN = 13, 14, 4, 152
+RIGHT_LIDS, LEFT_LIDS = (159, 145), (386, 374)
+"""Numbers in MediaPipe's face mesh; of lids the upper, then the lower one."""
+
+
+def test_the_face_mesh_lies_on_the_skin_and_its_irises_on_the_eyes(head):
+    part = head.part[head.face_mesh_faces]
+    assert (part[:468] == Part.SKIN).all() and (part[468:] == Part.EYES).all()
+    np.testing.assert_allclose(head.face_mesh_barycentric.sum(1), 1, atol=1e-5)
+    assert head.face_mesh_barycentric.min() >= 0
+    points = head.face_mesh(head.template)
+    assert points[NOSE_TIP, 2] > np.delete(points[:, 2], (1, 4, 5, 19, 44, 45, 51, 274, 275, 281)).max()
+    assert points[CHIN, 1] < points[LOWER_LIP, 1] - 25 * MM
+    assert points[33, 0] < points[133, 0] < points[362, 0] < points[263, 0], "corners of the eyes, right to left"
+
+
+def test_points_of_the_face_mesh_lie_by_their_landmarks(head):
+    """Corners of the eyes and of the mouth, nose tip and chin: the same places under both numberings."""
+    ours, ibug = head.face_mesh(head.template), head.landmarks(head.template)
+    pairs = {33: 36, 133: 39, 362: 42, 263: 45, 61: 48, 291: 54, NOSE_TIP: 30, CHIN: 8}
+    apart = np.linalg.norm(ours[list(pairs)] - ibug[list(pairs.values())], axis=1)
+    assert apart.max() < 7 * MM, dict(zip(pairs, apart / MM, strict=True))
+
+
+def test_lips_and_lids_of_the_face_mesh_meet_and_part(head):
+    def gap_m(upper, lower, **coefficients):
+        height = head.face_mesh(posed(head, **coefficients))[:, 1]
+        return height[upper] - height[lower]
+
+    assert abs(gap_m(UPPER_LIP, LOWER_LIP)) < 4 * MM and gap_m(UPPER_LIP, LOWER_LIP, jawOpen=1) > 20 * MM
+    for lids in (RIGHT_LIDS, LEFT_LIDS):
+        assert gap_m(*lids) > 6 * MM
+        assert gap_m(*lids, eyeBlink=1) < 0.5 * MM, "the upper lid reaches the lower one's edge or covers it"
+
+
+def test_irises_of_the_face_mesh_follow_the_gaze(head):
+    rest = head.face_mesh(head.template)[468:]
+    away = head.face_mesh(posed(head, eyeLookOutLeft=1, eyeLookInRight=1))[468:]
+    assert (away[[0, 5], 0] - rest[[0, 5], 0] > 4 * MM).all(), "to the subject's left"
+    for center, *rim in (range(5), range(5, 10)):
+        width, height = np.linalg.norm(rest[rim[0]] - rest[rim[2]]), np.linalg.norm(rest[rim[1]] - rest[rim[3]])
+        assert 11 * MM < width < 16 * MM and abs(width - height) < 0.2 * MM
+        np.testing.assert_allclose(rest[rim].mean(0)[:2], rest[center][:2], atol=0.5 * MM)

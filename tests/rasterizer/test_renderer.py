@@ -227,6 +227,18 @@ def test_hair_behind_thin_hair_shows_through(renderer):
     assert 130 < np.median(alpha) < alpha.max() <= 194
 
 
+@pytest.mark.parametrize(("now", "before"), POSES[:3])
+def test_the_face_mesh_is_projected_as_the_landmarks_are(shipped, now, before):
+    result, head, camera = shipped.render(*now, *before), shipped.scene.head, shipped.scene.camera
+    points = head.face_mesh(head.pose(*now))
+    clip = np.column_stack([points, np.ones(len(points))]) @ camera.matrix().T
+    np.testing.assert_allclose(result.face_mesh[:, :2], (clip[:, :2] / clip[:, 3:] + 1) * 256, atol=1e-2)
+    behind_m = clip[:, 3] - clip[:, 3].mean()
+    px_per_m = 512 / (2 * np.tan(np.deg2rad(camera.fov_deg / 2)) * clip[:, 3].mean())
+    np.testing.assert_allclose(result.face_mesh[:, 2], behind_m * px_per_m, atol=2e-2)
+    assert result.face_mesh[4, 2] < result.face_mesh[[234, 454], 2].min(), "the nose is nearer than the ears"
+
+
 @pytest.mark.parametrize("turn_rad", [0.0, 0.1, 0.3])
 def test_a_fin_shows_beyond_the_outline_of_the_hair_alone(shipped, turn_rad):
     now = controls((0, turn_rad, 0, 0, 0, 0))

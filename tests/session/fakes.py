@@ -54,6 +54,7 @@ class FakeStages:
             np.ones((SIZE, SIZE), np.uint8),
             np.zeros((SIZE, SIZE, 2), np.float16),
             np.full((68, 2), blendshapes[17], np.float32),
+            np.full((478, 3), 2 * blendshapes[17], np.float32),
         )
 
     async def enhancer(self, raster, mask):

@@ -1,8 +1,8 @@
 """Finds where MediaPipe's face-mesh points lie on the base mesh, by its detector on pictures of avatars.
 
-`python -m training.head.find_face_mesh --avatars avatars/default avatars/samuel` writes `face_mesh.csv`; with `--check` it
-measures on other faces how far each head's points lie from the detector's. Needs mediapipe: see benchmarks/landmarks.py.
-The avatars must have been built from the persons of their names as those are now.
+`python -m training.head.find_face_mesh --avatars avatars/default avatars/samuel` writes `face_mesh.csv`; with `--check`
+it measures on other faces how far each head's points lie from the detector's. Needs mediapipe: see
+benchmarks/landmarks.py. The avatars must have been built from the persons of their names as those are now.
 """
 
 import argparse
