@@ -181,7 +181,8 @@ def test_lips_and_lids_of_the_face_mesh_meet_and_part(head):
     assert abs(gap_m(UPPER_LIP, LOWER_LIP)) < 4 * MM and gap_m(UPPER_LIP, LOWER_LIP, jawOpen=1) > 20 * MM
     for lids in (RIGHT_LIDS, LEFT_LIDS):
         assert gap_m(*lids) > 6 * MM
-        assert gap_m(*lids, eyeBlink=1) < 0.5 * MM, "the upper lid reaches the lower one's edge or covers it"
+        # The lids touch: the upper one ends at the lower one's edge or just covers it.
+        assert -2.5 * MM < gap_m(*lids, eyeBlink=1) < 0.5 * MM
 
 
 def test_irises_of_the_face_mesh_follow_the_gaze(head):

@@ -18,6 +18,7 @@ from training.head.hair import HIDDEN_M, HairCut, Scalp, ears, fitted, grow
 from training.head.hair_fin import hair_fin
 from training.head.landmarks import IBUG_VERTICES
 from training.head.lashes import lashes
+from training.head.lids import meeting_lids
 from training.head.lips import closed_lips, soft_cheeks
 from training.head.subdivide import catmull_clark
 from training.head.surface import Surface, joined
@@ -122,6 +123,7 @@ def head_arrays(person: Person) -> tuple[dict[str, NDArray], Scalp]:
     parts, scalp = surfaces(anatomy, person)
     whole = joined([placed(parts[name], name) for name in PLACES_PX])
     triangles, corners = landmark_embedding(whole)
+    whole = meeting_lids(whole, (whole.faces[triangles] * corners).sum(1).astype(int))
     mesh_triangles, mesh_places = face_mesh_embedding(whole)
     expression = np.where(np.abs(whole.expression) < STILL_M, 0, whole.expression)
     arrays = {
