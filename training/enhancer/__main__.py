@@ -17,6 +17,7 @@ from training.enhancer.pairs import TRAIN, Entry, Pairs, load_pairs, name_of, re
 from training.enhancer.rehearsal import rehearsed_pairs, teacher_of
 from training.enhancer.sources import add_arguments, sources_of
 from training.enhancer.steadiness import rendered_moments
+from training.enhancer.strands import with_strands
 from training.enhancer.synthetic import synthetic_pairs
 from training.enhancer.trainer import Report, Trainer
 from training.features.stored import load_features
@@ -48,6 +49,7 @@ def main() -> None:
         pairs = synthetic_pairs(4, size_px=128)
     else:
         pairs = reduce(Pairs.joined, (load_pairs(_training_entries(folder), avatar) for folder, avatar in sources))
+        pairs = with_strands(pairs, options.strands)
     if options.rehearse:
         exported = options.teacher or options.start_from
         if exported is None or exported.suffix != ".onnx":
@@ -75,7 +77,7 @@ def main() -> None:
             new = [entry for entry in _training_entries(folder) if name_of(entry, avatar) not in pairs.names]
             if new:
                 _log(f"{len(new)} new pairs of {avatar.name}")
-                pairs = pairs.joined(load_pairs(new, avatar))
+                pairs = pairs.joined(with_strands(load_pairs(new, avatar), options.strands))
         return pairs
 
     trainer.run(pairs, checkpoint, report=_log, refresh=refresh)
@@ -114,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=defaults.loss.temporal,
         help="weight of what does not move with the surface; 0: off",
+    )
+    parser.add_argument(
+        "--strands", type=float, default=0.0, help="share of the detail in hair that is the raster's, 0 to 1"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--start-from", type=Path, help="checkpoint or exported model.onnx to begin with")
