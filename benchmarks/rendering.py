@@ -15,6 +15,8 @@ import numpy as np
 
 from avatar.enhancer import IMAGE, enhance
 from avatar.head import Part
+from avatar.rasterizer import Renderer
+from benchmarks.flicker import KINDS, Moment, mean_flicker, moments, runs_of
 from benchmarks.identity import Embed, cosine, embedder
 from benchmarks.landmarks import Detector, distance_px, face_mesh
 from benchmarks.lpips import Measure, lpips
@@ -214,6 +216,41 @@ def change_lines(comparisons: list[Comparison], clips: dict[str, str]) -> str:
     return "change from frame to frame, of 255: " + ", ".join(f"{name} {value:.2f}" for name, value in means.items())
 
 
+def stabilizer_lines(runs: list[list[Moment]], background: np.ndarray) -> str:
+    """Flicker of every kind of frame, and the similarity to the truth before and after the stabilizer."""
+    if not runs:
+        return "stabilizer: no clip with two held-out frames"
+    flickers = ", ".join(f"{kind} {mean_flicker(runs, kind):.2f}" for kind in KINDS)
+    lines = [
+        f"flicker, warped difference of 255: {flickers}",
+        f"| {sum(map(len, runs))} frames, {len(runs)} runs | PSNR enhanced | stabilized | SSIM enhanced | stabilized |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    before, after = (stabilized_comparisons(runs, background, kind) for kind in ("enhanced", "stabilized"))
+    for region in REGIONS:
+        scores = [[comparison.scores(region)[1] for comparison in kind] for kind in (before, after)]
+        psnr = [np.mean([score.psnr_db for score in kind]) for kind in scores]
+        structure = [np.mean([score.ssim for score in kind]) for kind in scores]
+        lines.append(f"| {region} | {psnr[0]:.2f} dB | {psnr[1]:.2f} dB | {structure[0]:.4f} | {structure[1]:.4f} |")
+    return "\n".join(lines)
+
+
+def stabilized_comparisons(runs: list[list[Moment]], background: np.ndarray, kind: str) -> list[Comparison]:
+    """Comparisons whose `raster` is the enhanced frame and whose `enhanced` is the frame of a kind."""
+    return [
+        Comparison(
+            "",
+            over(moment.enhanced, background),
+            over(getattr(moment, kind), background),
+            over(moment.truth, background),
+            moment.landmarks,
+            np.zeros(moment.truth.shape[:2], np.uint8),
+        )
+        for run in runs
+        for moment in run
+    ]
+
+
 def sheet(comparisons: list[Comparison], region: str = "frame", magnify: int = 1) -> np.ndarray:
     """Rows of raster, enhanced, truth and amplified difference of the latter two, [rows, columns, 3] uint8."""
     rows = []
@@ -261,6 +298,9 @@ def main() -> None:
     comparisons = compare(pairs, onnx_enhance(options.model), background)
     print(table(comparisons))
     print(change_lines(comparisons, {name_of(entry, options.avatar): entry.picture.parent.name for entry in held_out}))
+    renderer, enhance = Renderer.load(options.avatar, workers=1), onnx_enhance(options.model)
+    runs = [moments(run, renderer, enhance) for run in runs_of(held_out)]
+    print(stabilizer_lines(runs, background))
     print(texture_lines(comparisons))
     if options.vgg16 is None:
         print("LPIPS: needs --vgg16 and --lpips, see benchmarks/lpips.py")
@@ -278,6 +318,11 @@ def main() -> None:
         path = options.sheets / f"{region}.png"
         cv2.imwrite(str(path), cv2.cvtColor(sheet(chosen, region, magnify), cv2.COLOR_RGB2BGR))
         print(f"wrote {path}: raster, enhanced, path-traced, {DIFFERENCE_GAIN} x difference")
+    steady = stabilized_comparisons(runs, background, "stabilized")[: options.rows]
+    if steady:
+        path = options.sheets / "stabilized.png"
+        cv2.imwrite(str(path), cv2.cvtColor(sheet(steady), cv2.COLOR_RGB2BGR))
+        print(f"wrote {path}: enhanced, stabilized, path-traced, {DIFFERENCE_GAIN} x difference")
 
 
 if __name__ == "__main__":
