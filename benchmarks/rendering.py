@@ -16,13 +16,16 @@ import numpy as np
 from avatar.enhancer import IMAGE, enhance
 from avatar.head import Part
 from avatar.rasterizer import Renderer
+from avatar.rasterizer.points import project
+from avatar.rasterizer.scene import Scene
 from benchmarks.flicker import KINDS, Moment, mean_flicker, moments, runs_of
 from benchmarks.identity import Embed, cosine, embedder
 from benchmarks.landmarks import Detector, distance_px, face_mesh
 from benchmarks.lpips import Measure, lpips
 from benchmarks.similarity import ms_ssim, psnr_db, ssim
 from benchmarks.spectrum import BANDS_PX, band_energy
-from training.enhancer.pairs import TRAIN, Pairs, load_pairs, name_of, read_manifest
+from training.enhancer.pairs import TRAIN, Entry, Pairs, load_pairs, name_of, read_manifest
+from training.head.face_mesh import REGIONS as MESH_REGIONS
 
 REGIONS = ("frame", "face", "mouth")
 FACE_LANDMARKS, MOUTH_LANDMARKS = slice(0, 68), slice(48, 68)
@@ -171,6 +174,41 @@ def landmark_lines(comparisons: list[Comparison], detect: Detector) -> str:
     )
 
 
+def mesh_points(entries: list[Entry], avatar: Path) -> list[np.ndarray]:
+    """[478, 3] float32 pixels of the head's face mesh for each entry's controls: see `RasterResult.face_mesh`."""
+    scene = Scene.load(avatar)
+    posed = (scene.head.pose(entry.blendshapes, entry.pose) for entry in entries)
+    return [project(scene.head.face_mesh(vertices), scene.matrix, scene.size_px) for vertices in posed]
+
+
+def mesh_lines(comparisons: list[Comparison], points: list[np.ndarray], detect: Detector) -> str:
+    """Mean distance of the head's face-mesh points [478, 3] from those detected, over all and by region.
+
+    Args:
+        comparisons: held-out frames.
+        points: of each of them.
+        detect: gives [478, 2] pixels.
+    """
+    lines = []
+    for name in ("enhanced", "truth"):
+        found = [detect(getattr(comparison, name)) for comparison in comparisons]
+        apart = [
+            np.linalg.norm(detected - own[:, :2], axis=1)
+            for detected, own in zip(found, points, strict=True)
+            if detected is not None
+        ]
+        if not apart:
+            return "face mesh: the detector finds no face"
+        px = np.mean(apart, axis=0)
+        regions = ", ".join(f"{region} {px[list(members)].mean():.2f}" for region, members in MESH_REGIONS.items())
+        kind = "path-traced" if name == "truth" else name
+        lines.append(
+            f"face mesh: the head's points lie {px.mean():.2f} px from the detector's on the {kind} frames on average "
+            f"({regions}), {len(apart)} of {len(found)} frames"
+        )
+    return "\n".join(lines)
+
+
 def identity_lines(comparisons: list[Comparison], embed: Embed) -> str:
     """Mean and smallest cosine of face embeddings against the path-traced frame's."""
     return _detected(
@@ -308,6 +346,9 @@ def main() -> None:
         print(lpips_lines(comparisons, lpips(options.vgg16, options.lpips)))
     detect = face_mesh()
     print(landmark_lines(comparisons, detect) if detect else "landmarks: needs mediapipe, see benchmarks/landmarks.py")
+    detect_mesh = face_mesh(refined=True)
+    if detect_mesh:
+        print(mesh_lines(comparisons, mesh_points(held_out, options.avatar), detect_mesh))
     embed = embedder()
     print(identity_lines(comparisons, embed) if embed else "identity: needs dlib, see benchmarks/identity.py")
     options.sheets.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from benchmarks.rendering import (
     change,
     compare,
     lpips_lines,
+    mesh_lines,
     over,
     sheet,
     table,
@@ -102,6 +103,22 @@ def test_landmarks_are_compared_where_a_face_is_found():
 
     assert distance_px(detect, face, 2 * face) == pytest.approx(np.sqrt(2))
     assert distance_px(detect, face, empty) is None
+
+
+def test_face_mesh_points_are_compared_by_region_where_a_face_is_found():
+    face, empty = np.ones((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
+    own = np.random.default_rng(0).uniform(0, 8, (478, 3))
+    away = np.where(np.arange(478)[:, None] >= 468, (0.0, 5.0), (3.0, 0.0))
+
+    def detect(picture):
+        return own[:, :2] + away if picture.any() else None
+
+    seen = Comparison("seen", face, face, face, np.zeros((68, 2)), face[..., 0])
+    unseen = Comparison("unseen", empty, empty, empty, np.zeros((68, 2)), empty[..., 0])
+    enhanced, traced = mesh_lines([seen, unseen], [own, own], detect).splitlines()
+    assert "lie 3.04 px from the detector's on the enhanced frames" in enhanced and "path-traced" in traced
+    assert "lips 3.00, eyes 3.00, irises 5.00, oval 3.00" in traced and traced.endswith("1 of 2 frames")
+    assert "no face" in mesh_lines([unseen], [own], detect)
 
 
 def test_measures_refuse_unequal_or_tiny_pictures():

@@ -165,6 +165,24 @@ def test_flame_with_an_expression_map_takes_arkit_coefficients():
     np.testing.assert_allclose(moved, own, atol=1e-4)
 
 
+def test_face_mesh_points_mix_the_corners_of_their_triangles():
+    arrays = random_arrays(np.random.default_rng(10))
+    head = Head.from_arrays(arrays)
+    corners = arrays["template"][arrays["faces"][arrays["face_mesh_faces"]]]
+    expected = np.einsum("nk,nkd->nd", arrays["face_mesh_barycentric"], corners)
+    np.testing.assert_allclose(head.face_mesh(head.template), expected, atol=1e-5)
+
+
+def test_flame_has_face_mesh_points_where_it_is_told_of_them():
+    rng = np.random.default_rng(11)
+    arrays = flame_arrays(rng)
+    head = head_from_flame(arrays)
+    assert np.isnan(head.face_mesh(head.template)).all()
+    faces, corners = rng.integers(0, 9976, 478), np.tile([0.0, 1.0, 0.0], (478, 1))
+    head = head_from_flame(arrays, face_mesh_faces=faces, face_mesh_barycentric=corners)
+    np.testing.assert_array_equal(head.face_mesh(head.template), head.template[head.faces[faces, 1]])
+
+
 def test_pickles_that_name_other_classes_are_refused(tmp_path):
     path = tmp_path / "model.pkl"
     path.write_bytes(pickle.dumps({"v_template": time.sleep}))
