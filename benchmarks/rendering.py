@@ -164,11 +164,13 @@ def lpips_lines(comparisons: list[Comparison], measure: Measure) -> str:
     return "\n".join(lines)
 
 
-def landmark_lines(comparisons: list[Comparison], detect: Detector) -> str:
-    """Mean and largest distance of detected landmarks from those in the path-traced frame."""
+def landmark_lines(comparisons: list[Comparison], detect: Detector, kinds: tuple[str, str] = KINDS[:2]) -> str:
+    """Mean and largest distance of detected landmarks from those in the path-traced frame; `kinds` names the pictures
+    that the comparisons have as `raster` and `enhanced`."""
     return _detected(
         "landmarks",
         comparisons,
+        kinds,
         lambda frame, truth: distance_px(detect, frame, truth),
         lambda px: f"{np.mean(px):.2f} px from the path-traced frame's on average, {max(px):.2f} at most",
     )
@@ -209,11 +211,13 @@ def mesh_lines(comparisons: list[Comparison], points: list[np.ndarray], detect: 
     return "\n".join(lines)
 
 
-def identity_lines(comparisons: list[Comparison], embed: Embed) -> str:
-    """Mean and smallest cosine of face embeddings against the path-traced frame's."""
+def identity_lines(comparisons: list[Comparison], embed: Embed, kinds: tuple[str, str] = KINDS[:2]) -> str:
+    """Mean and smallest cosine of face embeddings against the path-traced frame's; `kinds` as `landmark_lines` takes
+    them."""
     return _detected(
         "identity",
         comparisons,
+        kinds,
         lambda frame, truth: cosine(embed, frame, truth),
         lambda near: f"cosine {np.mean(near):.3f} to the path-traced frame on average, {min(near):.3f} at least",
     )
@@ -222,17 +226,18 @@ def identity_lines(comparisons: list[Comparison], embed: Embed) -> str:
 def _detected(
     what: str,
     comparisons: list[Comparison],
+    kinds: tuple[str, str],
     measure: Callable[[np.ndarray, np.ndarray], float | None],
     describe: Callable[[list[float]], str],
 ) -> str:
-    """A line each for the raster and the enhanced frames, over those in which `measure` finds a face."""
+    """A line each for the two kinds of frames, over those in which `measure` finds a face."""
     lines = []
-    for name in ("raster", "enhanced"):
+    for name, kind in zip(("raster", "enhanced"), kinds, strict=True):
         found = [measure(getattr(c, name), c.truth) for c in comparisons]
         seen = [value for value in found if value is not None]
         if not seen:
             return f"{what}: the detector finds no face"
-        lines.append(f"{what}, {name}: {describe(seen)}, {len(seen)} of {len(found)} frames")
+        lines.append(f"{what}, {kind}: {describe(seen)}, {len(seen)} of {len(found)} frames")
     return "\n".join(lines)
 
 
@@ -351,6 +356,11 @@ def main() -> None:
         print(mesh_lines(comparisons, mesh_points(held_out, options.avatar), detect_mesh))
     embed = embedder()
     print(identity_lines(comparisons, embed) if embed else "identity: needs dlib, see benchmarks/identity.py")
+    steady = stabilized_comparisons(runs, background, "stabilized")
+    if steady and detect and embed:
+        print(f"of the {len(steady)} frames in runs:")
+        print(landmark_lines(steady, detect, KINDS[1:3]))
+        print(identity_lines(steady, embed, KINDS[1:3]))
     options.sheets.mkdir(parents=True, exist_ok=True)
     chosen = [
         comparisons[i] for i in np.linspace(0, len(comparisons) - 1, min(options.rows, len(comparisons))).astype(int)
@@ -359,10 +369,9 @@ def main() -> None:
         path = options.sheets / f"{region}.png"
         cv2.imwrite(str(path), cv2.cvtColor(sheet(chosen, region, magnify), cv2.COLOR_RGB2BGR))
         print(f"wrote {path}: raster, enhanced, path-traced, {DIFFERENCE_GAIN} x difference")
-    steady = stabilized_comparisons(runs, background, "stabilized")[: options.rows]
     if steady:
         path = options.sheets / "stabilized.png"
-        cv2.imwrite(str(path), cv2.cvtColor(sheet(steady), cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(path), cv2.cvtColor(sheet(steady[: options.rows]), cv2.COLOR_RGB2BGR))
         print(f"wrote {path}: enhanced, stabilized, path-traced, {DIFFERENCE_GAIN} x difference")
 
 
