@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avatar.head import Part
-from training.enhancer.attention import EDGE, EMPTY, FACE, FOCUS, HAIR, attention_map
+from training.enhancer.attention import EDGE, EMPTY, FACE, FOCUS, attention_map
 from training.enhancer.pairs import load_pairs, name_of, read_manifest, read_picture
 from training.enhancer.synthetic import synthetic_pairs
 
@@ -75,9 +75,9 @@ def test_attention_is_highest_at_eyes_and_mouth_and_lowest_away_from_the_figure(
 
 def test_the_edge_of_the_hair_counts_more_than_its_inside():
     mask = np.zeros((256, 256), np.uint8)
-    mask[20:120, 60:200] = HAIR
+    mask[20:120, 60:200] = Part.HAIR
     weights = attention_map(mask, np.full((68, 2), 220.0, np.float32))
-    assert HAIR == Part.HAIR and weights[70, 130] == FACE
+    assert weights[70, 130] == FACE
     assert weights[20, 130] == weights[119, 130] > 0.9 * EDGE
 
 

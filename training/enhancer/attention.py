@@ -3,14 +3,13 @@
 import cv2
 import numpy as np
 
+from avatar.head import Part
+
 UNIT = 16
 """Value of an attention map that means weight 1.0."""
 
 EMPTY, FACE, EDGE, FOCUS = UNIT // 4, UNIT, 3 * UNIT, 6 * UNIT
 """Weights away from the figure, on it, where hair ends, and at the eyes and the mouth."""
-
-HAIR = 7
-"""Part id."""
 
 EDGE_PX = 5
 """The hair's edge reaches so far to either side."""
@@ -39,7 +38,7 @@ def attention_map(mask: np.ndarray, landmarks: np.ndarray, margin_px: int = 12) 
         hull = cv2.convexHull(np.round(landmarks[part]).astype(np.int32))
         cv2.fillConvexPoly(focus, hull, 1)
     weights = np.where(figure > 0, np.float32(FACE), np.float32(EMPTY))
-    hair = (mask == HAIR).astype(np.uint8)
+    hair = (mask == Part.HAIR).astype(np.uint8)
     edge = _grow(hair, EDGE_PX) & (1 - cv2.erode(hair, np.ones((2 * EDGE_PX + 1,) * 2, np.uint8)))
     weights += (EDGE - weights) * cv2.GaussianBlur(edge.astype(np.float32), (0, 0), EDGE_PX / 3)
     soft = cv2.GaussianBlur(_grow(focus, margin_px).astype(np.float32), (0, 0), margin_px / 3)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.enhancer.attention import HAIR
+from avatar.head import Part
 from training.enhancer.pairs import Pairs
 
 FINE_PX = 2.0
@@ -31,9 +31,9 @@ def with_strands(pairs: Pairs, share: float) -> Pairs:
 def _mixed(truth: NDArray, raster: NDArray, mask: NDArray, share: float) -> NDArray[np.uint8]:
     """[H, W, 4] uint8, premultiplied."""
     size = 2 * OUTLINE_PX + 1
-    hair = cv2.dilate((mask == HAIR).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    hair = cv2.dilate((mask == Part.HAIR).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     # Beside the hair only what lies before nothing is loose hair: not the skin's edge.
-    hair &= (mask == HAIR) | (mask == 0)
+    hair &= (mask == Part.HAIR) | (mask == 0)
     weight = share * cv2.GaussianBlur(hair.astype(np.float32), (0, 0), 1.5)[..., None]
     mixed = truth + weight * (_detail(raster) - _detail(truth))
     alpha = np.clip(mixed[..., 3:], 0, 255)
